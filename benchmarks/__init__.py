@@ -1,0 +1,1 @@
+"""Programs that measure; each ends in one line of JSON."""

@@ -1,0 +1,56 @@
+"""Small language models on this machine, good enough to trust: they know when they are not.
+
+```python
+import edge_llm
+
+llm = edge_llm.load()
+print(llm.chat("turn on the kitchen lights").text)
+```
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edge_llm.config import EdgeConfig as EdgeConfig
+    from edge_llm.errors import EdgeLLMError as EdgeLLMError
+    from edge_llm.runtime.async_llm import AsyncEdgeLLM as AsyncEdgeLLM
+    from edge_llm.runtime.llm import EdgeLLM as EdgeLLM
+    from edge_llm.runtime.llm import load as load
+    from edge_llm.types import Answer as Answer
+    from edge_llm.types import Chunk as Chunk
+    from edge_llm.types import SamplingParams as SamplingParams
+    from edge_llm.types import Timings as Timings
+    from edge_llm.types import ToolCall as ToolCall
+    from edge_llm.types import Usage as Usage
+
+__version__ = "0.1.0"
+
+# Resolved on first use: `import edge_llm` alone must cost next to nothing.
+_HOMES = {
+    "Answer": "edge_llm.types",
+    "AsyncEdgeLLM": "edge_llm.runtime.async_llm",
+    "Chunk": "edge_llm.types",
+    "EdgeConfig": "edge_llm.config",
+    "EdgeLLM": "edge_llm.runtime.llm",
+    "EdgeLLMError": "edge_llm.errors",
+    "SamplingParams": "edge_llm.types",
+    "Timings": "edge_llm.types",
+    "ToolCall": "edge_llm.types",
+    "Usage": "edge_llm.types",
+    "load": "edge_llm.runtime.llm",
+}
+
+__all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "errors"]

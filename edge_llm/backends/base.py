@@ -1,0 +1,122 @@
+"""The contract between the engine and one loaded model.
+
+A backend owns weights, KV state and a vocabulary, and knows nothing of requests, sampling or text.
+Not thread-safe: only the engine thread calls it, except for `tokenizer`, which anyone may use.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_llm.prompt.tokenizer import Tokenizer
+
+
+class KVCacheFullError(Exception):
+    """The batch needs more KV cells than are free; nothing was computed, nothing changed.
+
+    Never leaves the engine: the scheduler preempts a sequence and tries again.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What the files say about the model."""
+
+    name: str
+    architecture: str
+    chat_template: str | None = None
+    """Jinja source; None where the files bring none."""
+    sampling: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    """Sampling options that the model's makers recommend, under the names of `SamplingParams`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the loaded model can hold and what its KV state can do."""
+
+    max_model_len: int
+    """Tokens that one sequence can hold."""
+    max_num_seqs: int
+    """Sequence ids are `range(max_num_seqs)`."""
+    num_kv_cells: int
+    """Tokens that all sequences can hold together."""
+    max_num_batched_tokens: int
+    """Tokens in one `forward` at most."""
+    can_share_prefix: bool
+    """`fork` shares the source's cells instead of copying them."""
+    can_truncate: bool
+    """`truncate` can shorten a sequence; recurrent state cannot be rolled back."""
+    can_snapshot: bool
+    """`export` and `import_` work."""
+    has_embeddings: bool = False
+    row_copy_cost: float = 0.0
+    """Seconds that `fork` takes per token copied; 0 where cells are shared."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchItem:
+    """A run of consecutive tokens of one sequence: one token when decoding, a chunk in prefill."""
+
+    seq_id: int
+    position: int
+    """Where the run starts: how many tokens of the sequence are in the KV cache already."""
+    token_ids: Sequence[int]
+    num_outputs: int
+    """How many of its last tokens need logits: 0 in the middle of a prefill, else usually 1."""
+
+
+class Backend(ABC):
+    """One loaded model."""
+
+    info: ModelInfo
+    capabilities: Capabilities
+    tokenizer: Tokenizer
+
+    @abstractmethod
+    def forward(self, batch: Sequence[BatchItem]) -> NDArray[np.float32]:
+        """Logits of the tokens that ask for them, in batch order: (num_outputs, vocab_size).
+
+        A view that the next `forward` overwrites. The caller may write to it.
+
+        Raises:
+            KVCacheFullError: no room; the KV state is as it was.
+            BackendError: the library failed; the sequences in the batch are in an unknown state.
+        """
+
+    @abstractmethod
+    def fork(self, source: int, target: int) -> None:
+        """Make the empty sequence `target` continue from all that `source` holds."""
+
+    @abstractmethod
+    def truncate(self, seq_id: int, length: int) -> bool:
+        """Keep the first `length` tokens; False, with nothing changed, where that is impossible."""
+
+    @abstractmethod
+    def export(self, seq_id: int) -> bytes:
+        """The KV state of one sequence."""
+
+    @abstractmethod
+    def import_(self, seq_id: int, state: bytes) -> None:
+        """Restore what `export` gave, from this backend and settings, into an empty sequence.
+
+        Raises:
+            BackendError: the state does not fit this backend.
+        """
+
+    @abstractmethod
+    def length(self, seq_id: int) -> int:
+        """How many tokens of the sequence the KV cache holds."""
+
+    @abstractmethod
+    def free(self, seq_id: int) -> None:
+        """Forget a sequence; free when it is empty already."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give weights and KV memory back. A second call does nothing."""

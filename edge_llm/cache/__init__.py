@@ -1,0 +1,1 @@
+"""Whole answers kept for the next identical, or similar enough, question."""

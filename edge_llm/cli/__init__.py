@@ -1,0 +1,1 @@
+"""The `edge-llm` command. Heavy libraries load inside the command that uses them."""

@@ -1,0 +1,87 @@
+"""The interactive chat: history, multi-line paste, and Ctrl-C that stops the answer only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from prompt_toolkit import PromptSession
+
+from edge_llm.cli.chat import show_stream
+from edge_llm.errors import RequestError
+from edge_llm.runtime.llm import EdgeLLM
+from edge_llm.types import Answer
+
+HELP = """\
+/clear   start a new conversation
+/exit    leave (or Ctrl-D)
+Ctrl-C   stop the answer
+Pasted text may have several lines; Alt-Enter adds one by hand."""
+
+
+class Conversation:
+    """One talk between a person at a terminal and a model."""
+
+    def __init__(self, llm: EdgeLLM, request_options: Mapping[str, Any]) -> None:
+        self._llm = llm
+        self._options = request_options
+        self._messages: list[dict[str, Any]] = []
+        self._session: PromptSession[str] = PromptSession()
+
+    def run(self) -> None:
+        """Talk until the person leaves."""
+        print(f"edge-llm, model {self._llm.config.model}; /help for help")
+        while True:
+            try:
+                text = self._session.prompt("> ").strip()
+            except KeyboardInterrupt:  # an unfinished line is thrown away
+                continue
+            except EOFError:
+                return
+            if text == "/exit":
+                return
+            self._take(text)
+
+    def _take(self, text: str) -> None:
+        if text == "/help":
+            print(HELP)
+        elif text == "/clear":
+            self._messages.clear()
+            print("new conversation")
+        elif text:
+            self._ask(text)
+
+    def _ask(self, text: str) -> None:
+        self._messages.append({"role": "user", "content": text})
+        try:
+            answer = show_stream(self._llm, list(self._messages), self._options)
+        except KeyboardInterrupt:
+            answer = None
+        except RequestError as error:
+            print(f"error: {error}")
+            answer = None
+        if answer is None:
+            # An unanswered question would only confuse the next one.
+            self._messages.pop()
+            return
+        del self._messages[: answer.dropped_messages]
+        self._messages.append(as_message(answer))
+
+
+def as_message(answer: Answer) -> dict[str, Any]:
+    """An answer as the assistant message that a follow-up question needs before it."""
+    message: dict[str, Any] = {"role": "assistant", "content": answer.text}
+    if answer.tool_calls:
+        message["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {
+                    "name": call.name,
+                    "arguments": json.dumps(dict(call.arguments), ensure_ascii=False),
+                },
+            }
+            for call in answer.tool_calls
+        ]
+    return message

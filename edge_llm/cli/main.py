@@ -1,0 +1,146 @@
+"""The `edge-llm` command: options and exit codes. Each command's work is in a module of its own.
+
+`edge-llm --help` must stay under 150 ms, so only typer is imported here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+import edge_llm
+from edge_llm.errors import ConfigError, EdgeLLMError, InvalidParameterError, ModelError
+
+EXIT_USAGE = 2
+EXIT_MODEL = 3
+EXIT_RUNTIME = 4
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="edge-llm",
+    help="Small language models on this machine, with a record for every answer.",
+    epilog="Exit codes: 0 answered, 2 wrong usage, 3 model not usable, 4 runtime error.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"edge-llm {edge_llm.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def chat(  # noqa: PLR0913 — one parameter is one option of the command line
+    prompt: Annotated[
+        str | None,
+        typer.Argument(help="What to ask; '-' reads standard input; left out, a conversation."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="'builtin', or the path of a GGUF file."),
+    ] = None,
+    system: Annotated[str | None, typer.Option("--system", "-s", help="System prompt.")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", "-n", help="Longest answer, in tokens.")
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option("--temperature", "-t", help="0 is always the likeliest.")
+    ] = None,
+    top_p: Annotated[
+        float | None, typer.Option("--top-p", help="Share of probability to choose from.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="The same seed gives the same answer.")
+    ] = None,
+    context_size: Annotated[
+        int | None,
+        typer.Option("--context-size", "-c", help="Tokens of prompt and answer together."),
+    ] = None,
+    threads: Annotated[int | None, typer.Option("--threads", help="Compute threads.")] = None,
+    chat_template: Annotated[
+        str | None,
+        typer.Option("--chat-template", help="A Jinja file in place of the model's own template."),
+    ] = None,
+    overflow: Annotated[
+        str | None,
+        typer.Option(
+            "--overflow",
+            help="When it no longer fits: 'error' or 'drop_oldest' (as in a conversation).",
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the whole record as one JSON object.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log to standard error.")
+    ] = False,
+) -> None:
+    """Ask the model: once, from standard input, or in a conversation."""
+    from edge_llm.cli import chat as command
+
+    load_options: dict[str, Any] = {
+        "context_size": context_size,
+        "threads": threads,
+        "chat_template": chat_template,
+        "overflow": overflow,
+    }
+    request_options: dict[str, Any] = {
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "top_p": top_p,
+        "seed": seed,
+        "system": system,
+    }
+    command.run(
+        prompt,
+        model=model,
+        load_options={k: v for k, v in load_options.items() if v is not None},
+        request_options={k: v for k, v in request_options.items() if v is not None},
+        as_json=as_json,
+        verbose=verbose,
+    )
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    try:
+        app()
+    except EdgeLLMError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"hint: {error.hint}", file=sys.stderr)
+        sys.exit(exit_code(error))
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has left (`| head`); Python's own flush at exit would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_RUNTIME)
+
+
+def exit_code(error: EdgeLLMError) -> int:
+    """The exit code that tells a script what kind of error this was."""
+    if isinstance(error, ConfigError | InvalidParameterError):
+        return EXIT_USAGE
+    if isinstance(error, ModelError):
+        return EXIT_MODEL
+    return EXIT_RUNTIME

@@ -1,0 +1,1 @@
+"""The only importer of `openai`: client, error mapping, breaker, deadline, pricing."""

@@ -1,0 +1,1 @@
+"""Per-token statistics in, a calibrated number out. Pure: no model, network, clock or server."""

@@ -1,0 +1,154 @@
+"""What can be set, where it may come from, and what is refused.
+
+Defaults are overridden by `EDGE_LLM_*` environment variables, these by arguments. An unknown name
+is an error in every one of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypedDict, cast, get_args
+
+from edge_llm.errors import ConfigError, InvalidParameterError, UnknownOptionError, did_you_mean
+from edge_llm.types import Overflow, SamplingOptions, SamplingParams
+
+ENV_PREFIX = "EDGE_LLM_"
+BUILTIN_MODEL = "builtin"
+
+OTHER_ENVIRONMENT = frozenset({"EDGE_LLM_PEERS", "EDGE_LLM_PYTHON", "EDGE_LLM_TEST_MODEL"})
+"""Variables with our prefix that belong to the scripts and tests, not to the runtime."""
+
+
+class LoadOptions(TypedDict, total=False):
+    """The keyword options of `load`, `EdgeLLM` and `AsyncEdgeLLM`; see `EdgeConfig`."""
+
+    context_size: int | None
+    max_num_seqs: int
+    threads: int | None
+    system_prompt: str | None
+    chat_template: str | None
+    overflow: Overflow
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeConfig:
+    """One local model and how to run it."""
+
+    model: str = BUILTIN_MODEL
+    """`builtin`, or the path of a GGUF file."""
+    context_size: int | None = None
+    """Tokens of prompt and answer together; None takes the model's own, at most 4096."""
+    max_num_seqs: int = 4
+    """How many conversations are answered at the same time."""
+    threads: int | None = None
+    """Compute threads; None takes one per usable core."""
+    system_prompt: str | None = None
+    """Put before conversations that bring no system message of their own."""
+    chat_template: str | None = None
+    """A Jinja chat template, or the path of one, in place of the model's own."""
+    overflow: Overflow = "error"
+
+    def __post_init__(self) -> None:
+        if not self.model:
+            raise ConfigError("model is empty", hint="'builtin', or the path of a GGUF file")
+        _require_count("context_size", self.context_size, least=16, optional=True)
+        _require_count("max_num_seqs", self.max_num_seqs, least=1, most=255)
+        _require_count("threads", self.threads, least=1, most=512, optional=True)
+        if self.overflow not in get_args(Overflow):
+            raise ConfigError(_wrong_overflow(self.overflow))
+
+
+def load_config(
+    options: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+) -> EdgeConfig:
+    """The configuration from defaults, then the environment, then `options` that are not None.
+
+    Raises:
+        UnknownOptionError: a name that is no field of `EdgeConfig`.
+        ConfigError: a value outside its range.
+    """
+    given = {k: v for k, v in (options or {}).items() if v is not None}
+    _refuse_unknown(given, [f.name for f in fields(EdgeConfig)], "option")
+    from_environment = _read_environment(os.environ if environ is None else environ)
+    return replace(EdgeConfig(), **{**from_environment, **given})
+
+
+def checked_overflow(overflow: str | None, default: Overflow) -> Overflow:
+    """A request's own `overflow`, or the configured one.
+
+    Raises:
+        InvalidParameterError: there is no such way.
+    """
+    for known in get_args(Overflow):
+        if overflow == known:
+            return cast("Overflow", known)
+    if overflow is not None:
+        raise InvalidParameterError(_wrong_overflow(overflow))
+    return default
+
+
+def merge_sampling(defaults: SamplingParams, options: Mapping[str, Any]) -> SamplingParams:
+    """`defaults` with the given options put over them.
+
+    Raises:
+        UnknownOptionError: an option that is not in `SamplingOptions`.
+        InvalidParameterError: a value outside its range.
+    """
+    _refuse_unknown(options, SamplingOptions.__annotations__, "sampling option")
+    given = dict(options)
+    if isinstance(given.get("stop"), str):
+        given["stop"] = (given["stop"],)
+    elif isinstance(given.get("stop"), list):
+        given["stop"] = tuple(given["stop"])
+    params = replace(defaults, **given)
+    if problems := params.problems():
+        raise InvalidParameterError("; ".join(problems))
+    return params
+
+
+def _wrong_overflow(overflow: object) -> str:
+    allowed = " or ".join(repr(name) for name in get_args(Overflow))
+    return f"overflow must be {allowed}, not {overflow!r}"
+
+
+def _refuse_unknown(given: Mapping[str, Any], known: Any, what: str) -> None:
+    for name in given:
+        if name not in known:
+            raise UnknownOptionError(f"unknown {what} {name!r}", hint=did_you_mean(name, known))
+
+
+def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    names = {ENV_PREFIX + f.name.upper(): f.name for f in fields(EdgeConfig)}
+    values: dict[str, Any] = {}
+    for variable, text in environ.items():
+        if not variable.startswith(ENV_PREFIX) or variable in OTHER_ENVIRONMENT:
+            continue
+        if variable not in names:
+            raise UnknownOptionError(
+                f"unknown environment variable {variable!r}", hint=did_you_mean(variable, names)
+            )
+        if text:
+            values[names[variable]] = _parse(variable, names[variable], text)
+    return values
+
+
+def _parse(variable: str, name: str, text: str) -> Any:
+    parse: Callable[[str], Any] = int if name in _WHOLE_NUMBERS else str
+    try:
+        return parse(text)
+    except ValueError as exc:
+        raise ConfigError(f"{variable} must be a whole number, not {text!r}") from exc
+
+
+_WHOLE_NUMBERS = frozenset({"context_size", "max_num_seqs", "threads"})
+
+
+def _require_count(
+    name: str, value: Any, *, least: int, most: int = 2**31 - 1, optional: bool = False
+) -> None:
+    if optional and value is None:
+        return
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ConfigError(f"{name} must be a whole number from {least} to {most}, not {value!r}")

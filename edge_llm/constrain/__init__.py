@@ -1,0 +1,1 @@
+"""What may be generated next: JSON schema, regex and grammar masks."""

@@ -1,0 +1,187 @@
+"""Token ids in, token ids and text out, many sequences at once.
+
+Not thread-safe: `EngineLoop` gives it one thread of its own. Knows no chat, no cloud, no policy.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+from numpy import float32
+from numpy.typing import NDArray
+
+from edge_llm.backends.base import Backend, BatchItem, KVCacheFullError
+from edge_llm.engine.scheduler import ScheduledChunk, Scheduler
+from edge_llm.engine.sequence import EngineRequest, Sequence, SequenceEvent, create_sequence
+from edge_llm.errors import (
+    BackendError,
+    ContextLengthExceededError,
+    DeadlineExceededError,
+    EdgeLLMError,
+    InvalidParameterError,
+    RequestAbortedError,
+)
+from edge_llm.types import FinishReason
+
+
+class Engine:
+    """Owns a backend and drives it step by step for all requests."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.scheduler = Scheduler(backend.capabilities)
+        self._sequences: dict[int, Sequence] = {}
+        self._request_ids = itertools.count()
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `step` would do anything."""
+        return self.scheduler.has_work
+
+    def add_request(self, request: EngineRequest) -> int:
+        """Queue a request and return its id.
+
+        Raises:
+            ContextLengthExceededError: prompt and `max_tokens` do not fit in the context.
+            InvalidParameterError: no tokens, or ids outside the vocabulary.
+        """
+        self._refuse_impossible(request)
+        request_id = next(self._request_ids)
+        sequence = create_sequence(
+            request_id,
+            request,
+            self.backend.tokenizer,
+            self.backend.capabilities.max_model_len,
+        )
+        self._sequences[request_id] = sequence
+        self.scheduler.add(sequence)
+        return request_id
+
+    def abort(self, request_id: int) -> SequenceEvent | None:
+        """End a request and free what it holds at once; None when it is not running any more."""
+        sequence = self._sequences.get(request_id)
+        if sequence is None:
+            return None
+        return self._fail(sequence, RequestAbortedError("the request was cancelled"))
+
+    def step(self) -> list[SequenceEvent]:
+        """Run the model once over the next batch; what happened, in no particular order."""
+        events = [
+            self._fail(sequence, DeadlineExceededError("the deadline of the request has passed"))
+            for sequence in list(self._sequences.values())
+            if sequence.is_expired
+        ]
+        chunks, preempted = self.scheduler.schedule()
+        for _, seq_id in preempted:
+            self.backend.free(seq_id)
+        if not chunks:
+            return events
+        try:
+            logits = self.backend.forward([_batch_item(chunk) for chunk in chunks])
+        except KVCacheFullError:
+            return events + self._give_way(chunks)
+        except BackendError as error:
+            return events + [self._fail(chunk.sequence, error) for chunk in chunks]
+        return events + self._postprocess(chunks, logits)
+
+    def close(self) -> None:
+        """Forget all requests and close the backend."""
+        for sequence in list(self._sequences.values()):
+            self._drop(sequence)
+        self.backend.close()
+
+    def _refuse_impossible(self, request: EngineRequest) -> None:
+        max_model_len = self.backend.capabilities.max_model_len
+        max_tokens = request.params.max_tokens or 1
+        if len(request.token_ids) + max_tokens > max_model_len:
+            raise ContextLengthExceededError(
+                prompt_tokens=len(request.token_ids),
+                max_tokens=max_tokens,
+                max_model_len=max_model_len,
+            )
+        if not request.token_ids:
+            raise InvalidParameterError("the prompt is empty", hint="pass at least one token")
+        vocab_size = self.backend.tokenizer.vocab_size
+        for token_id in itertools.chain(request.token_ids, request.params.logit_bias):
+            if not 0 <= token_id < vocab_size:
+                raise InvalidParameterError(
+                    f"token id {token_id} is outside the vocabulary of {vocab_size}"
+                )
+
+    def _give_way(self, chunks: list[ScheduledChunk]) -> list[SequenceEvent]:
+        """The backend has less room than was counted: send the youngest back, or give up."""
+        victim = self.scheduler.preempt_youngest()
+        if victim is None:
+            error = BackendError("the KV cache is too small for a single sequence")
+            return [self._fail(chunks[0].sequence, error)]
+        self.backend.free(victim[1])
+        return []
+
+    def _postprocess(
+        self, chunks: list[ScheduledChunk], logits: NDArray[float32]
+    ) -> list[SequenceEvent]:
+        rows = iter(logits)
+        events = []
+        # Decided before anything is counted: `completes` asks what was still to do.
+        for chunk, completes in [(chunk, chunk.completes) for chunk in chunks]:
+            chunk.sequence.num_computed += chunk.num_tokens
+            if completes:
+                events.append(self._choose(chunk.sequence, next(rows)))
+        return events
+
+    def _choose(self, sequence: Sequence, logits: NDArray[float32]) -> SequenceEvent:
+        try:
+            token_id = sequence.sampler.sample(logits)
+        except BackendError as error:
+            return self._fail(sequence, error)
+        added: list[int] = []
+        text = ""
+        forced = [token_id]
+        finish: FinishReason | None = None
+        while forced and finish is None:
+            token_id = forced.pop(0)
+            piece, finish = self._append(sequence, token_id)
+            added.append(token_id)
+            text += piece
+            if finish is None and sequence.request.constraint is not None:
+                forced += sequence.request.constraint.advance(token_id, piece)
+        if finish is not None:
+            text += self._finish(sequence)
+        return SequenceEvent(sequence.request_id, tuple(added), text, finish)
+
+    def _append(self, sequence: Sequence, token_id: int) -> tuple[str, FinishReason | None]:
+        sequence.token_ids.append(token_id)
+        sequence.sampler.accept(token_id)
+        if token_id in self.backend.tokenizer.eog_ids:
+            return "", "stop"
+        text = sequence.stop.add(sequence.detokenizer.add(token_id))
+        if sequence.stop.found is not None:
+            return text, "stop"
+        return text, "length" if len(sequence.token_ids) >= sequence.max_len else None
+
+    def _finish(self, sequence: Sequence) -> str:
+        """Free the sequence; returns the text that was held back."""
+        self._drop(sequence)
+        return sequence.stop.add(sequence.detokenizer.flush()) + sequence.stop.flush()
+
+    def _fail(self, sequence: Sequence, error: EdgeLLMError) -> SequenceEvent:
+        self._drop(sequence)
+        return SequenceEvent(sequence.request_id, error=error)
+
+    def _drop(self, sequence: Sequence) -> None:
+        del self._sequences[sequence.request_id]
+        seq_id = self.scheduler.finish(sequence)
+        if seq_id is not None:
+            self.backend.free(seq_id)
+
+
+def _batch_item(chunk: ScheduledChunk) -> BatchItem:
+    sequence = chunk.sequence
+    begin = sequence.num_computed
+    assert sequence.seq_id is not None, "only running sequences are scheduled"
+    return BatchItem(
+        seq_id=sequence.seq_id,
+        position=begin,
+        token_ids=sequence.token_ids[begin : begin + chunk.num_tokens],
+        num_outputs=1 if chunk.completes else 0,
+    )

@@ -1,0 +1,143 @@
+"""The one thread that owns an engine, and the only bridge to it from other threads.
+
+Requests and cancellations go in through a queue that the thread empties between steps; events come
+out through a listener that the thread calls.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from edge_llm.backends.base import Backend
+from edge_llm.engine.engine import Engine
+from edge_llm.engine.sequence import EngineRequest, SequenceEvent
+from edge_llm.errors import BackendError, EdgeLLMError, RuntimeClosedError
+
+logger = logging.getLogger(__name__)
+
+Listener: TypeAlias = Callable[[SequenceEvent], None]
+"""Called on the engine's thread; must return at once and not raise."""
+
+
+@dataclass(eq=False, slots=True)
+class RequestHandle:
+    """One submitted request: what `EngineLoop.abort` takes."""
+
+    request: EngineRequest
+    listener: Listener
+    request_id: int = -1
+    """The engine's id, once the engine has seen the request; only its thread touches this."""
+
+
+class EngineLoop:
+    """Owns the engine's thread."""
+
+    def __init__(self, load: Callable[[], Backend]) -> None:
+        self._load = load
+        self._loaded: Future[Backend] = Future()
+        self._inbox: deque[RequestHandle] = deque()
+        self._aborts: deque[RequestHandle] = deque()
+        self._handles: dict[int, RequestHandle] = {}
+        self._wake = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._main, name="edge-llm-engine", daemon=True)
+
+    def open(self) -> Backend:
+        """Load the backend on the engine's thread and start serving; blocks until it is loaded.
+
+        Raises:
+            ModelError: what loading raised.
+        """
+        self._thread.start()
+        return self._loaded.result()
+
+    def submit(self, request: EngineRequest, listener: Listener) -> RequestHandle:
+        """Queue a request; `listener` hears everything about it, refusals too."""
+        handle = RequestHandle(request, listener)
+        with self._wake:
+            if self._closing:
+                raise RuntimeClosedError("the engine is closed", hint="load the model again")
+            self._inbox.append(handle)
+            self._wake.notify()
+        return handle
+
+    def abort(self, handle: RequestHandle) -> None:
+        """Stop a request before the next step; nothing happens when it has ended."""
+        with self._wake:
+            self._aborts.append(handle)
+            self._wake.notify()
+
+    def close(self) -> None:
+        """Abort what runs, free the model, end the thread. Blocks for one step at most."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _main(self) -> None:
+        try:
+            backend = self._load()
+        except BaseException as error:  # noqa: BLE001 — thread border: the opener gets it
+            self._loaded.set_exception(error)
+            return
+        engine = Engine(backend)
+        self._loaded.set_result(backend)
+        reason: EdgeLLMError = RuntimeClosedError("the runtime was closed")
+        try:
+            while self._wait_for_work(engine):
+                self._take_commands(engine)
+                self._tell(engine.step())
+        except Exception as error:  # noqa: BLE001 — thread border: nobody may wait for a dead engine
+            logger.exception("the engine stopped")
+            reason = BackendError(f"the engine stopped: {error!r}")
+        self._closing = True
+        self._fail_all(reason)
+        engine.close()
+
+    def _wait_for_work(self, engine: Engine) -> bool:
+        """Sleep until there is something to do; False when the loop is to end."""
+        if engine.has_work:
+            return not self._closing
+        with self._wake:
+            while not (self._inbox or self._aborts or self._closing):
+                self._wake.wait()
+            return not self._closing
+
+    def _take_commands(self, engine: Engine) -> None:
+        while self._inbox:
+            self._start(engine, self._inbox.popleft())
+        while self._aborts:
+            handle = self._aborts.popleft()
+            event = engine.abort(handle.request_id)
+            if event is not None:
+                self._tell([event])
+
+    def _start(self, engine: Engine, handle: RequestHandle) -> None:
+        try:
+            handle.request_id = engine.add_request(handle.request)
+        except EdgeLLMError as error:
+            handle.listener(SequenceEvent(-1, error=error))
+            return
+        self._handles[handle.request_id] = handle
+
+    def _tell(self, events: list[SequenceEvent]) -> None:
+        for event in events:
+            handle = self._handles[event.request_id]
+            if event.is_last:
+                del self._handles[event.request_id]
+            handle.listener(event)
+
+    def _fail_all(self, error: EdgeLLMError) -> None:
+        with self._wake:
+            waiting = [*self._handles.values(), *self._inbox]
+            self._handles.clear()
+            self._inbox.clear()
+        for handle in waiting:
+            handle.listener(SequenceEvent(handle.request_id, error=error))

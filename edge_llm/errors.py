@@ -1,0 +1,196 @@
+"""Every error that `edge_llm` raises on purpose: one tree, each with what a border reports.
+
+```
+EdgeLLMError
+├─ ConfigError
+│   └─ UnknownOptionError          also a TypeError: an option name nobody knows
+├─ ModelError
+│   ├─ ModelNotFoundError          404
+│   ├─ ModelFormatError            the file is not what it claims to be
+│   │   ├─ NotGGUFError
+│   │   ├─ TruncatedModelError
+│   │   └─ UnsupportedModelError   a sound file that this build cannot run
+│   └─ InsufficientMemoryError
+├─ RequestError                    400
+│   ├─ InvalidParameterError       also a ValueError: a known option with a bad value
+│   ├─ UnsupportedParameterError   the loaded model cannot do what was asked
+│   ├─ ChatTemplateError           the model's chat template refused the messages
+│   └─ ContextLengthExceededError
+├─ BackendError                    500, the native library failed
+├─ RequestAbortedError             the request was cancelled, by its caller or by `close`
+│   └─ DeadlineExceededError       504
+└─ RuntimeClosedError
+    └─ RuntimeForkedError          used in a child process after fork()
+```
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class EdgeLLMError(Exception):
+    """Base of every error raised by `edge_llm`; its text says what happened, `hint` what to do."""
+
+    code: ClassVar[str] = "edge_llm_error"
+    """Machine-readable name, used as `error.code` by the HTTP server."""
+    status_code: ClassVar[int] = 500
+    """HTTP status."""
+    retryable: ClassVar[bool] = False
+    """Whether the same request may succeed later without any change."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class ConfigError(EdgeLLMError):
+    """The configuration cannot be used."""
+
+    code = "config_error"
+
+
+class UnknownOptionError(ConfigError, TypeError):
+    """An option name that does not exist."""
+
+    code = "unknown_option"
+    status_code = 400
+
+
+class ModelError(EdgeLLMError):
+    """A model cannot be found, read or run."""
+
+    code = "model_error"
+
+
+class ModelNotFoundError(ModelError):
+    """No model answers to this reference."""
+
+    code = "model_not_found"
+    status_code = 404
+
+
+class ModelFormatError(ModelError):
+    """The model file is damaged or inconsistent."""
+
+    code = "model_format"
+
+
+class NotGGUFError(ModelFormatError):
+    """The file does not begin as a GGUF file does."""
+
+    code = "not_gguf"
+
+
+class TruncatedModelError(ModelFormatError):
+    """The file ends before the data that its header promises."""
+
+    code = "model_truncated"
+
+
+class UnsupportedModelError(ModelFormatError):
+    """The file is sound, but this build of the native library cannot run it."""
+
+    code = "model_unsupported"
+
+
+class InsufficientMemoryError(ModelError):
+    """The model would not fit in the memory that is free now."""
+
+    code = "insufficient_memory"
+    status_code = 503
+    retryable = True
+
+
+class RequestError(EdgeLLMError):
+    """The request itself cannot be served as it is."""
+
+    code = "invalid_request"
+    status_code = 400
+
+
+class InvalidParameterError(RequestError, ValueError):
+    """A known parameter with a value outside its range."""
+
+    code = "invalid_parameter"
+
+
+class UnsupportedParameterError(RequestError):
+    """The loaded model cannot do what the parameter asks for."""
+
+    code = "unsupported_parameter"
+
+
+class ChatTemplateError(RequestError):
+    """The chat template does not parse, or it refused the messages."""
+
+    code = "chat_template"
+
+
+class ContextLengthExceededError(RequestError):
+    """Prompt and answer together do not fit in the context; nothing was truncated."""
+
+    code = "context_length_exceeded"
+
+    def __init__(self, *, prompt_tokens: int, max_tokens: int, max_model_len: int) -> None:
+        super().__init__(
+            f"the prompt has {prompt_tokens} tokens; with {max_tokens} for the answer that is more"
+            f" than the context of {max_model_len}",
+            hint="shorten the conversation, lower max_tokens, raise context_size, or pass"
+            " overflow='drop_oldest'",
+        )
+        self.prompt_tokens = prompt_tokens
+        self.max_tokens = max_tokens
+        self.max_model_len = max_model_len
+
+
+class BackendError(EdgeLLMError):
+    """The native library failed while running the model."""
+
+    code = "backend_error"
+    retryable = True
+
+
+class RequestAbortedError(EdgeLLMError):
+    """The request was cancelled before it finished."""
+
+    code = "request_aborted"
+    status_code = 499
+
+
+class DeadlineExceededError(RequestAbortedError):
+    """The request was not finished by its deadline."""
+
+    code = "deadline_exceeded"
+    status_code = 504
+    retryable = True
+
+
+class RuntimeClosedError(EdgeLLMError):
+    """The runtime was closed; it answers no more requests."""
+
+    code = "runtime_closed"
+    status_code = 503
+
+
+class RuntimeForkedError(RuntimeClosedError):
+    """The runtime was created in another process; threads and models do not survive fork()."""
+
+    code = "runtime_forked"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint that names the nearest known names, or lists them all when none is near."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    if near:
+        return "did you mean " + " or ".join(repr(n) for n in near) + "?"
+    return "known: " + ", ".join(names)

@@ -1,0 +1,1 @@
+"""Replay a data set through the tiers: curves, calibration fits, reports."""

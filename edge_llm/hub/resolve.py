@@ -1,0 +1,70 @@
+"""From what a user calls a model to the file on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import edge_llm
+from edge_llm.config import BUILTIN_MODEL
+from edge_llm.errors import ModelNotFoundError, did_you_mean
+
+BUILTIN_FILE = Path("builtin") / "edge-llm-builtin-q8_0.gguf"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReference:
+    """A model that exists on this machine."""
+
+    name: str
+    """What answers are labelled with."""
+    path: Path
+
+
+def models_folder() -> Path:
+    """The `models/` data: inside the package when installed, beside it in a checkout."""
+    package = Path(edge_llm.__file__).parent
+    installed = package / "_models"
+    return installed if installed.is_dir() else package.parent / "models"
+
+
+def resolve_model(reference: str) -> ModelReference:
+    """The model file that `reference` means: `builtin`, or a path.
+
+    Raises:
+        ModelNotFoundError: there is no such file; names those that are near.
+    """
+    if reference == BUILTIN_MODEL:
+        return _builtin(models_folder() / BUILTIN_FILE)
+    path = Path(reference).expanduser()
+    return _existing(reference, path)
+
+
+def _builtin(path: Path) -> ModelReference:
+    if not path.is_file():
+        raise ModelNotFoundError(
+            "the built-in model is missing from this installation",
+            hint=f"install edge-llm again; the file should be {path}",
+        )
+    return ModelReference(BUILTIN_MODEL, path)
+
+
+def _existing(reference: str, path: Path) -> ModelReference:
+    if path.is_file():
+        return ModelReference(path.stem, path.resolve())
+    if path.is_dir():
+        inside = sorted(p.name for p in path.glob("*.gguf"))
+        raise ModelNotFoundError(
+            f"{reference!r} is a folder",
+            hint="name one file: " + ", ".join(inside) if inside else "it holds no .gguf file",
+        )
+    raise ModelNotFoundError(f"there is no model {reference!r}", hint=_hint(reference, path))
+
+
+def _hint(reference: str, path: Path) -> str:
+    """Near names among the files beside where it should be, and what works always."""
+    known = {BUILTIN_MODEL}
+    if path.parent.is_dir():
+        known |= {str(path.parent / p.name) for p in path.parent.glob("*.gguf")}
+    near = did_you_mean(reference, known)
+    return near if near.startswith("did you mean") else f"'builtin', or a path; {near}"

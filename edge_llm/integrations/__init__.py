@@ -1,0 +1,1 @@
+"""Wyoming, MQTT and sentence streaming for speech. Speaks to `runtime` only."""

@@ -1,0 +1,1 @@
+"""What must stay on the device: labels and reversible redaction."""

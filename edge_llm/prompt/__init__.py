@@ -1,0 +1,12 @@
+"""Text to token ids and back: templates, safe tokenising, detokenising, splitting of answers.
+
+| module | what it gives |
+|---|---|
+| `messages` | checked messages in the one shape that templates expect |
+| `chat_template` | a model's template, compiled in a sandbox |
+| `encode` | messages to token ids, with the template's control tokens and no one else's |
+| `detokenize` | token ids to text, one at a time |
+| `parse` | text to answer, reasoning and tool calls, as it is generated |
+| `tokenizer` | the contract that a backend's vocabulary fulfils |
+| `byte_tokenizer` | a vocabulary of bytes, for tests and for the fake backend |
+"""

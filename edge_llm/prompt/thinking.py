@@ -1,0 +1,68 @@
+"""Keeping a reasoning model's thoughts from eating the whole answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edge_llm.prompt.encode import PromptEncoder
+from edge_llm.prompt.parse import THINK_CLOSE, THINK_OPEN
+
+_CLOSING_WORDS = "\n\nThat is enough thinking; now the answer.\n"
+
+
+class ThinkingBudget:
+    """Closes the thoughts of one answer after `max_tokens` of them, so that an answer follows.
+
+    The engine asks it after every token which tokens must come next.
+    """
+
+    def __init__(
+        self, *, max_tokens: int, closing_ids: Sequence[int], starts_in_thinking: bool
+    ) -> None:
+        self._left = max_tokens
+        self._closing_ids = tuple(closing_ids)
+        self._thinking = starts_in_thinking
+        self._closed = False
+        self._tail = ""
+
+    def advance(self, token_id: int, text: str) -> Sequence[int]:
+        """Tokens that must follow; none while the budget lasts or the thoughts are over."""
+        if self._closed:
+            return ()
+        self._watch(text)
+        if not self._thinking:
+            return ()
+        self._left -= 1
+        if self._left > 0:
+            return ()
+        self._closed = True
+        return self._closing_ids
+
+    def _watch(self, text: str) -> None:
+        # The longest marker may begin in one token and end in another.
+        self._tail = (self._tail + text)[-(len(text) + len(THINK_CLOSE)) :]
+        opened, closed = self._tail.rfind(THINK_OPEN), self._tail.rfind(THINK_CLOSE)
+        if opened == closed:  # neither is there
+            return
+        self._thinking = opened > closed
+        self._tail = ""
+
+
+def thinking_close(encoder: PromptEncoder) -> tuple[int, ...] | None:
+    """Tokens that end the thoughts of a reasoning model; None when the model is none."""
+    tokenizer = encoder.tokenizer
+    markers = {token.text: token.id for token in tokenizer.special_tokens}
+    if THINK_CLOSE not in markers and THINK_OPEN not in encoder.template.source:
+        return None
+    marker = markers.get(THINK_CLOSE)
+    close = tokenizer.encode_inner(THINK_CLOSE) if marker is None else [marker]
+    return (*tokenizer.encode_inner(_CLOSING_WORDS), *close, *tokenizer.encode_inner("\n\n"))
+
+
+def thinking_share(max_tokens: int, num_closing: int) -> int:
+    """How many of `max_tokens` may be thoughts when closing them takes `num_closing`.
+
+    A quarter is kept for the answer, at least 16 tokens and at most 1024.
+    """
+    kept = min(max(16, max_tokens // 4), 1024)
+    return max(1, max_tokens - kept - num_closing)

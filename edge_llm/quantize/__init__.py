@@ -1,0 +1,1 @@
+"""Convert and quantise models, with a report of size, speed and quality lost."""

@@ -1,0 +1,1 @@
+"""Facts in, a routing decision out. Pure: no model, network, clock or server."""

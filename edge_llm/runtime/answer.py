@@ -1,0 +1,109 @@
+"""From the events of one sequence to chunks for the caller and the finished record."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+
+from edge_llm.engine.sequence import SequenceEvent
+from edge_llm.prompt.encode import EncodedPrompt
+from edge_llm.prompt.parse import (
+    OutputParser,
+    ParsedToolCall,
+    ReasoningDelta,
+    Segment,
+    TextDelta,
+    spoken_summary,
+)
+from edge_llm.runtime.conversation import FittedPrompt
+from edge_llm.types import Answer, Chunk, FinishReason, Timings, ToolCall, Usage
+
+
+class AnswerBuilder:
+    """Collects one answer while it is streamed; the unstreamed answer is the collected stream."""
+
+    def __init__(self, model: str, fitted: FittedPrompt, started_s: float) -> None:
+        self._model = model
+        self._fitted = fitted
+        self._started_s = started_s
+        self._first_token_s: float | None = None
+        self._parser = OutputParser(starts_in_thinking=self._prompt.opens_thinking)
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._calls: list[ToolCall] = []
+        self._parsed_calls: list[ParsedToolCall] = []
+        self._completion_tokens = 0
+
+    @property
+    def _prompt(self) -> EncodedPrompt:
+        return self._fitted.prompt
+
+    def add(self, event: SequenceEvent) -> Iterator[Chunk]:
+        """What the caller may see after this event; ends with the answer after the last one."""
+        if self._first_token_s is None:
+            self._first_token_s = time.perf_counter()
+        self._completion_tokens += len(event.token_ids)
+        segments = self._parser.add(event.text)
+        if event.finish_reason is not None:
+            segments = [*segments, *self._parser.finish()]
+        for segment in segments:
+            yield self._chunk(segment)
+        if event.finish_reason is not None:
+            yield from self._finish(event.finish_reason)
+
+    def _chunk(self, segment: Segment) -> Chunk:
+        match segment:
+            case TextDelta(text):
+                self._text.append(text)
+                return Chunk(text=text)
+            case ReasoningDelta(text):
+                self._reasoning.append(text)
+                return Chunk(reasoning=text)
+            case ParsedToolCall(name, arguments):
+                self._parsed_calls.append(segment)
+                call = ToolCall(f"call_{uuid.uuid4().hex[:24]}", name, arguments)
+                self._calls.append(call)
+                return Chunk(tool_call=call)
+
+    def _finish(self, finish_reason: FinishReason) -> Iterator[Chunk]:
+        if self._calls and not "".join(self._text).strip():
+            # A voice assistant has to say something about what was decided.
+            yield self._chunk(TextDelta(spoken_summary(self._parsed_calls)))
+        if self._calls and finish_reason == "stop":
+            finish_reason = "tool_calls"
+        yield Chunk(answer=self._answer(finish_reason))
+
+    def _answer(self, finish_reason: FinishReason) -> Answer:
+        return Answer(
+            text="".join(self._text),
+            tool_calls=tuple(self._calls),
+            finish_reason=finish_reason,
+            model=self._model,
+            route="local",
+            reason=None,
+            score=None,
+            signal=None,
+            threshold=None,
+            confidence=None,
+            calibrated=False,
+            usage=Usage(len(self._prompt.token_ids), self._completion_tokens),
+            timings=self._timings(),
+            cost_usd=0.0,
+            attempts=1,
+            degraded=False,
+            cached=False,
+            trace_id=uuid.uuid4().hex,
+            reasoning="".join(self._reasoning) or None,
+            dropped_messages=self._fitted.dropped_messages,
+        )
+
+    def _timings(self) -> Timings:
+        now = time.perf_counter()
+        first = now if self._first_token_s is None else self._first_token_s
+        later_tokens = self._completion_tokens - 1
+        return Timings(
+            ttft_s=first - self._started_s,
+            tpot_s=(now - first) / later_tokens if later_tokens > 0 else None,
+            e2e_s=now - self._started_s,
+        )

@@ -1,0 +1,142 @@
+"""The synchronous face of the runtime: one background event loop per runtime, nothing else.
+
+Works in scripts, threads, servers and notebooks alike, because it never touches the caller's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import threading
+import weakref
+from collections.abc import Coroutine, Iterator, Sequence
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+from edge_llm.config import EdgeConfig, LoadOptions
+from edge_llm.runtime.async_llm import AsyncEdgeLLM
+from edge_llm.types import Answer, Chunk, Message, RequestOptions
+
+T = TypeVar("T")
+
+
+def load(model: str | os.PathLike[str] | None = None, **options: Unpack[LoadOptions]) -> EdgeLLM:
+    """Load a model and return it ready to chat: the built-in one, or the file at a path.
+
+    Raises:
+        ConfigError: an unknown option, or a value outside its range.
+        ModelError: the model cannot be found, read or run.
+    """
+    return EdgeLLM(model, **options)
+
+
+class EdgeLLM:
+    """A loaded model to talk to; may be used from several threads at once."""
+
+    def __init__(
+        self, model: str | os.PathLike[str] | None = None, **options: Unpack[LoadOptions]
+    ) -> None:
+        self._async = AsyncEdgeLLM(model, **options)
+        self._background = BackgroundLoop()
+        # Also runs at exit: a thread inside native code must not outlive the interpreter.
+        self._finalizer = weakref.finalize(self, _shut_down, self._async, self._background)
+        try:
+            self._background.run(self._async.open())
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def config(self) -> EdgeConfig:
+        """What the runtime was loaded with."""
+        return self._async.config
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End what runs with `RuntimeClosedError` and free the model. A second call is harmless."""
+        self._finalizer()
+
+    def chat(self, messages: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Answer:
+        """The whole answer to a prompt or a conversation.
+
+        Raises:
+            RequestError: the request cannot be served as it is.
+            BackendError: the model failed.
+        """
+        self._async.check_usable()
+        return self._background.run(self._async.chat(messages, **options))
+
+    def stream(
+        self, messages: str | Sequence[Message], **options: Unpack[RequestOptions]
+    ) -> Iterator[Chunk]:
+        """The answer in pieces; the last chunk carries the record. Leaving early aborts it."""
+        self._async.check_usable()
+        pieces: queue.SimpleQueue[Chunk | BaseException | None] = queue.SimpleQueue()
+
+        async def pump() -> None:
+            try:
+                async for chunk in self._async.stream(messages, **options):
+                    pieces.put(chunk)
+                pieces.put(None)
+            except BaseException as error:
+                pieces.put(error)
+                raise
+
+        task = self._background.start(pump())
+        try:
+            while (piece := pieces.get()) is not None:
+                if isinstance(piece, BaseException):
+                    raise piece
+                yield piece
+        finally:
+            task.cancel()
+
+
+class BackgroundLoop:
+    """An event loop on a daemon thread of its own."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="edge-llm-runtime", daemon=True
+        )
+        self._thread.start()
+
+    def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Schedule `work`; the returned future may be waited for or cancelled from any thread."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`; an interrupt of the caller (Ctrl-C) cancels it."""
+        future = self.start(work)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        """Stop the loop and its thread."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+def _shut_down(runtime: AsyncEdgeLLM, background: BackgroundLoop) -> None:
+    if runtime.is_foreign:
+        # After fork() the threads are not here: there is nothing to stop, and a join would hang.
+        return
+    background.run(runtime.close())
+    background.close()

@@ -1,0 +1,1 @@
+"""OpenAI-compatible HTTP and the Ollama API. Speaks to `runtime` only."""

@@ -1,0 +1,1 @@
+"""The one door to SQLite: connection, write-ahead log, migrations."""

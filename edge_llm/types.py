@@ -1,0 +1,236 @@
+"""The values that cross rooms: what a caller sends, what comes back, how tokens are chosen.
+
+Everything here is frozen. No module of the house is imported, so every room may speak these words.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias, TypedDict
+
+Message: TypeAlias = Mapping[str, Any]
+"""One OpenAI-style message: `role`, `content`, and for calls `tool_calls` or `tool_call_id`."""
+
+FinishReason: TypeAlias = Literal["stop", "length", "tool_calls"]
+"""Why an answer ended: by itself, at `max_tokens`, or by calling tools."""
+
+Overflow: TypeAlias = Literal["error", "drop_oldest"]
+"""What happens to a conversation that no longer fits in the context."""
+
+RANDOM_SEED_BITS = 64
+
+
+class SamplingOptions(TypedDict, total=False):
+    """The keyword options of `chat` and `stream`; each overrides the model's own recommendation."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    repetition_penalty: float
+    presence_penalty: float
+    frequency_penalty: float
+    penalty_window: int
+    seed: int | None
+    max_tokens: int | None
+    stop: str | tuple[str, ...] | list[str]
+    logit_bias: Mapping[int, float]
+
+
+class RequestOptions(SamplingOptions, total=False):
+    """The keyword options of one request."""
+
+    system: str | None
+    """A system message to put before the conversation."""
+    tools: Sequence[Mapping[str, Any]] | None
+    """OpenAI-style tool definitions; refused by models whose template has no place for them."""
+    overflow: Overflow | None
+    """What to do when the conversation does not fit; None takes the runtime's setting."""
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How the next token is chosen and when to stop.
+
+    The order is that of Hugging Face and vLLM: penalties, bias, temperature, then `top_k`, `top_p`
+    and `min_p` on the tempered distribution.
+    """
+
+    temperature: float = 0.8
+    """0 always takes the most likely token."""
+    top_k: int = 40
+    """Keep the k most likely tokens; 0 keeps all."""
+    top_p: float = 0.95
+    """Keep the smallest set of tokens with this much probability; 1 keeps all."""
+    min_p: float = 0.05
+    """Drop tokens less likely than this share of the most likely one; 0 keeps all."""
+    repetition_penalty: float = 1.0
+    """Divides the positive and multiplies the negative logits of tokens seen; 1 is off."""
+    presence_penalty: float = 0.0
+    """Subtracted once from the logit of each token generated so far (OpenAI)."""
+    frequency_penalty: float = 0.0
+    """Subtracted from a token's logit for each time it was generated (OpenAI)."""
+    penalty_window: int = 64
+    """How many of the last tokens, the prompt's included, `repetition_penalty` looks at."""
+    seed: int | None = None
+    """The same seed gives the same answer; None draws one."""
+    max_tokens: int | None = None
+    """At most this many tokens are generated; None means as many as the context holds."""
+    stop: tuple[str, ...] = ()
+    """Generation ends before any of these strings."""
+    logit_bias: Mapping[int, float] = field(default_factory=lambda: MappingProxyType({}))
+    """Added to the logits of these token ids (OpenAI: -100 to 100)."""
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the most likely token is always taken."""
+        return self.temperature == 0.0 or self.top_k == 1
+
+    @property
+    def penalises(self) -> bool:
+        """Whether any penalty looks at the tokens so far."""
+        return bool(
+            self.repetition_penalty != 1.0 or self.presence_penalty or self.frequency_penalty
+        )
+
+    def problems(self) -> list[str]:
+        """One sentence for each value outside its range; empty when all is well."""
+        return [
+            f"{name} must be {allowed}, not {getattr(self, name)!r}"
+            for name, allowed, ok in _RANGES
+            if not ok(getattr(self, name))
+        ]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_count(value: object, least: int = 0) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**31
+
+
+def _is_bias(value: object) -> bool:
+    return isinstance(value, Mapping) and all(
+        _is_count(token) and _is_number(bias) and abs(bias) <= 100 for token, bias in value.items()
+    )
+
+
+def _is_stop(value: object) -> bool:
+    return isinstance(value, tuple) and all(isinstance(s, str) and s for s in value)
+
+
+_RANGES: tuple[tuple[str, str, Any], ...] = (
+    ("temperature", "a number from 0 to 100", lambda v: _is_number(v) and 0 <= v <= 100),
+    ("top_k", "a whole number, 0 or more", _is_count),
+    ("top_p", "a number above 0 and at most 1", lambda v: _is_number(v) and 0 < v <= 1),
+    ("min_p", "a number from 0 to 1", lambda v: _is_number(v) and 0 <= v <= 1),
+    ("repetition_penalty", "a number above 0, at most 10", lambda v: _is_number(v) and 0 < v <= 10),
+    ("presence_penalty", "a number from -2 to 2", lambda v: _is_number(v) and abs(v) <= 2),
+    ("frequency_penalty", "a number from -2 to 2", lambda v: _is_number(v) and abs(v) <= 2),
+    ("penalty_window", "a whole number, 0 or more", _is_count),
+    (
+        "seed",
+        "None or a whole number from 0 to 2**64 - 1",
+        lambda v: (
+            v is None
+            or (isinstance(v, int) and not isinstance(v, bool) and 0 <= v < 2**RANDOM_SEED_BITS)
+        ),
+    ),
+    ("max_tokens", "None or a whole number, 1 or more", lambda v: v is None or _is_count(v, 1)),
+    ("stop", "non-empty strings", _is_stop),
+    ("logit_bias", "token ids with numbers from -100 to 100", _is_bias),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call that the model decided on; making it happen is the application's part."""
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one answer, summed over all attempts."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+    """Prompt tokens whose KV state was reused instead of computed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where the time of one answer went."""
+
+    ttft_s: float
+    """Seconds from the request to the first generated token."""
+    tpot_s: float | None
+    """Seconds per output token after the first; None when there was only one."""
+    e2e_s: float
+    """Seconds from the request to the end of the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One finished answer and the record of how it came about; None where nothing measured it."""
+
+    text: str
+    """What to show or speak. Never empty when there are tool calls."""
+    tool_calls: tuple[ToolCall, ...]
+    finish_reason: FinishReason
+    model: str
+    """The model that wrote the answer."""
+    route: str
+    """`local` or `cloud`."""
+    reason: str | None
+    """Why the request left the first tier; None when it did not."""
+    score: float | None
+    """What the confidence signal measured."""
+    signal: str | None
+    """Which signal `score` comes from."""
+    threshold: float | None
+    confidence: float | None
+    """Calibrated probability that the answer is good; None until a calibration is bound."""
+    calibrated: bool
+    usage: Usage
+    timings: Timings
+    cost_usd: float
+    attempts: int
+    """How many tiers worked on it."""
+    degraded: bool
+    """Whether a better tier was wanted and could not be had."""
+    cached: bool
+    """Whether the whole answer came from the response cache."""
+    trace_id: str
+    reasoning: str | None = None
+    """What a reasoning model thought before it answered."""
+    dropped_messages: int = 0
+    """Old messages left out under `overflow="drop_oldest"`."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as plain JSON values, under the same names everywhere."""
+        record = {f.name: getattr(self, f.name) for f in fields(self)}
+        record["tool_calls"] = [
+            {"id": call.id, "name": call.name, "arguments": dict(call.arguments)}
+            for call in self.tool_calls
+        ]
+        record["usage"] = asdict(self.usage)
+        record["timings"] = asdict(self.timings)
+        return record
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One piece of a streamed answer; the last one carries the finished `answer`."""
+
+    text: str = ""
+    reasoning: str = ""
+    tool_call: ToolCall | None = None
+    answer: Answer | None = None

@@ -1,0 +1,174 @@
+"""What every backend must do, whatever it runs on."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge_llm.backends import load_backend
+from edge_llm.backends.base import Backend, BatchItem, KVCacheFullError
+from edge_llm.backends.fake import FakeBackend, fake_capabilities
+from edge_llm.config import EdgeConfig
+from edge_llm.errors import BackendError
+from tests.support.gguf_files import write_tiny_model
+
+NUM_CELLS = 256
+
+
+def make_fake(folder: Path) -> Backend:
+    return FakeBackend(capabilities=fake_capabilities(max_model_len=NUM_CELLS, max_num_seqs=3))
+
+
+def make_llama_cpp(folder: Path) -> Backend:
+    path = write_tiny_model(folder / "tiny.gguf", context=NUM_CELLS)
+    return load_backend(path, EdgeConfig(context_size=NUM_CELLS, max_num_seqs=3, threads=1))
+
+
+@pytest.fixture(params=[make_fake, make_llama_cpp], ids=["fake", "llama_cpp"])
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
+    make: Callable[[Path], Backend] = request.param
+    made = make(tmp_path)
+    yield made
+    made.close()
+
+
+PROMPT = list(b"the kitchen lights are on")
+
+
+def run(
+    backend: Backend, seq_id: int, token_ids: Sequence[int], num_outputs: int = 1
+) -> NDArray[np.float32]:
+    """Feed tokens after what the sequence holds; returns a copy of the logits."""
+    item = BatchItem(seq_id, backend.length(seq_id), token_ids, num_outputs)
+    return backend.forward([item]).copy()
+
+
+def close_enough(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    # Kernels sum in another order when rows are batched: llama.cpp differs by up to 2.4e-3.
+    return bool(np.allclose(one, other, atol=5e-3))
+
+
+def test_logits_have_one_row_for_each_output_asked_for(backend: Backend) -> None:
+    vocab_size = backend.tokenizer.vocab_size
+
+    assert run(backend, 0, PROMPT, 3).shape == (3, vocab_size)
+    assert run(backend, 0, PROMPT, 0).shape == (0, vocab_size)
+    assert run(backend, 0, PROMPT, 1).shape == (1, vocab_size)
+    assert np.isfinite(run(backend, 0, PROMPT)).all()
+
+
+def test_a_prompt_in_chunks_gives_the_logits_of_the_whole(backend: Backend) -> None:
+    whole = run(backend, 0, PROMPT)
+    run(backend, 1, PROMPT[:7], 0)
+    run(backend, 1, PROMPT[7:12], 0)
+
+    assert close_enough(run(backend, 1, PROMPT[12:]), whole)
+
+
+def test_rows_of_a_mixed_batch_come_in_batch_order_and_equal_solo_runs(backend: Backend) -> None:
+    alone = [run(backend, 0, PROMPT), run(backend, 1, PROMPT[:9])]
+    backend.free(0)
+    backend.free(1)
+    run(backend, 1, PROMPT[:8], 0)
+
+    rows = backend.forward([BatchItem(1, 8, PROMPT[8:9], 1), BatchItem(0, 0, PROMPT, 1)])
+
+    assert close_enough(rows[0], alone[1])
+    assert close_enough(rows[1], alone[0])
+
+
+def test_the_caller_may_write_to_the_logits(backend: Backend) -> None:
+    rows = backend.forward([BatchItem(0, 0, PROMPT, 1)])
+
+    rows[0, 0] = 1e9
+
+    assert rows.argmax() == 0
+
+
+def test_length_counts_the_tokens_held(backend: Backend) -> None:
+    assert backend.length(2) == 0
+    run(backend, 2, PROMPT)
+    assert backend.length(2) == len(PROMPT)
+    backend.free(2)
+    assert backend.length(2) == 0
+    backend.free(2)
+
+
+def test_a_fork_continues_like_its_source_and_leaves_it_alone(backend: Backend) -> None:
+    run(backend, 0, PROMPT)
+    backend.fork(0, 1)
+
+    forked = run(backend, 1, list(b"!"))
+
+    assert backend.length(0) == len(PROMPT)
+    assert close_enough(forked, run(backend, 0, list(b"!")))
+
+
+def test_after_truncate_a_sequence_continues_from_there(backend: Backend) -> None:
+    expected = run(backend, 0, PROMPT[:5])
+    run(backend, 1, PROMPT, 0)
+
+    assert backend.truncate(1, 4)
+    assert backend.length(1) == 4
+    assert close_enough(run(backend, 1, PROMPT[4:5]), expected)
+    assert backend.truncate(1, 99)
+    assert backend.length(1) == 5
+
+
+def test_truncating_a_fork_leaves_its_source_whole(backend: Backend) -> None:
+    run(backend, 0, PROMPT)
+    backend.fork(0, 1)
+
+    assert backend.truncate(1, 3)
+
+    assert (backend.length(0), backend.length(1)) == (len(PROMPT), 3)
+
+
+def test_an_exported_sequence_continues_after_import(backend: Backend) -> None:
+    run(backend, 0, PROMPT, 0)
+    state = backend.export(0)
+    expected = run(backend, 0, list(b"!"))
+
+    backend.import_(2, state)
+
+    assert backend.length(2) == len(PROMPT)
+    assert close_enough(run(backend, 2, list(b"!")), expected)
+
+
+def test_a_state_that_is_none_is_refused_and_leaves_nothing(backend: Backend) -> None:
+    with pytest.raises(BackendError):
+        backend.import_(1, b"no state")
+
+    assert backend.length(1) == 0
+
+
+@pytest.mark.parametrize("seq_id", [-1, 3, 256, 10_000])
+def test_sequence_ids_out_of_range_are_refused_before_native_code(
+    backend: Backend, seq_id: int
+) -> None:
+    for call in (backend.free, backend.length, backend.export):
+        with pytest.raises(ValueError, match="sequence id"):
+            call(seq_id)
+    with pytest.raises(ValueError, match="sequence id"):
+        backend.truncate(seq_id, 1)
+
+
+def test_a_full_cache_changes_nothing_and_goes_on_after_a_free(backend: Backend) -> None:
+    limit = backend.capabilities.max_num_batched_tokens
+    while backend.length(0) + limit <= NUM_CELLS - 20:
+        run(backend, 0, [65] * min(limit, NUM_CELLS - 20 - backend.length(0)), 0)
+    run(backend, 0, [65] * (NUM_CELLS - 20 - backend.length(0)), 0)
+
+    with pytest.raises(KVCacheFullError):
+        run(backend, 1, [66] * 21)
+
+    assert (backend.length(0), backend.length(1)) == (NUM_CELLS - 20, 0)
+    backend.free(0)
+    assert run(backend, 1, [66] * 21).shape[0] == 1
+
+
+def test_a_second_close_does_nothing(backend: Backend) -> None:
+    backend.close()
+    backend.close()

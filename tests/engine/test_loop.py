@@ -1,0 +1,161 @@
+import queue
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from edge_llm.backends.base import Backend, BatchItem
+from edge_llm.backends.fake import FakeBackend
+from edge_llm.engine.loop import EngineLoop
+from edge_llm.engine.sequence import EngineRequest, SequenceEvent
+from edge_llm.errors import (
+    BackendError,
+    ContextLengthExceededError,
+    ModelFormatError,
+    RequestAbortedError,
+    RuntimeClosedError,
+)
+from edge_llm.types import SamplingParams
+
+NEVER_ENDS = SamplingParams(temperature=0.0, max_tokens=200, logit_bias={257: -100.0})
+
+
+def request(length: int = 5, params: SamplingParams = NEVER_ENDS) -> EngineRequest:
+    return EngineRequest(tuple(range(65, 65 + length)), params)
+
+
+class Inbox:
+    """A listener that a test can wait on."""
+
+    def __init__(self) -> None:
+        self.events: queue.SimpleQueue[SequenceEvent] = queue.SimpleQueue()
+
+    def __call__(self, event: SequenceEvent) -> None:
+        self.events.put(event)
+
+    def last(self) -> SequenceEvent:
+        while not (event := self.events.get(timeout=20)).is_last:
+            pass
+        return event
+
+
+@pytest.fixture
+def loop() -> Iterator[EngineLoop]:
+    opened = EngineLoop(FakeBackend)
+    opened.open()
+    yield opened
+    opened.close()
+
+
+def test_requests_from_many_threads_all_finish(loop: EngineLoop) -> None:
+    inboxes = [Inbox() for _ in range(20)]
+    threads = [threading.Thread(target=loop.submit, args=(request(), i)) for i in inboxes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [inbox.last().finish_reason for inbox in inboxes] == ["length"] * 20
+
+
+def test_abort_ends_a_request_and_spares_the_others(loop: EngineLoop) -> None:
+    stays, goes = Inbox(), Inbox()
+    loop.submit(request(), stays)
+    handle = loop.submit(request(), goes)
+
+    loop.abort(handle)
+
+    assert isinstance(goes.last().error, RequestAbortedError)
+    assert stays.last().finish_reason == "length"
+    loop.abort(handle)  # long over: nothing happens
+
+
+def test_a_refused_request_hears_why(loop: EngineLoop) -> None:
+    inbox = Inbox()
+
+    loop.submit(request(300), inbox)
+
+    assert isinstance(inbox.last().error, ContextLengthExceededError)
+
+
+def test_close_ends_running_requests_and_refuses_new_ones() -> None:
+    backend = FakeBackend()
+    loop = EngineLoop(lambda: backend)
+    loop.open()
+    inboxes = [Inbox() for _ in range(8)]
+    for inbox in inboxes:
+        loop.submit(request(), inbox)
+
+    loop.close()
+
+    ends = [inbox.last() for inbox in inboxes]
+    assert all(end.finish_reason == "length" or end.error is not None for end in ends)
+    assert backend.closed
+    with pytest.raises(RuntimeClosedError):
+        loop.submit(request(), Inbox())
+    loop.close()
+
+
+def test_what_loading_raises_reaches_the_opener() -> None:
+    def load() -> Backend:
+        raise ModelFormatError("broken")
+
+    with pytest.raises(ModelFormatError, match="broken"):
+        EngineLoop(load).open()
+
+
+class Exploding(FakeBackend):
+    def forward(self, batch: object) -> object:  # type: ignore[override]
+        raise ZeroDivisionError("a bug")
+
+
+def test_a_bug_in_the_engine_leaves_nobody_waiting(caplog: pytest.LogCaptureFixture) -> None:
+    loop = EngineLoop(Exploding)
+    loop.open()
+    inbox = Inbox()
+
+    loop.submit(request(), inbox)
+
+    error = inbox.last().error
+    assert isinstance(error, BackendError)
+    assert "a bug" in str(error)
+    assert "the engine stopped" in caplog.text
+    with pytest.raises(RuntimeClosedError):
+        while True:  # the thread may need a moment to notice
+            loop.submit(request(), Inbox())
+            time.sleep(0.01)
+
+
+def test_an_idle_engine_computes_nothing(loop: EngineLoop) -> None:
+    inbox = Inbox()
+    loop.submit(request(), inbox)
+    inbox.last()
+    before = time.thread_time(), time.process_time()
+
+    time.sleep(0.3)
+
+    assert time.process_time() - before[1] < 0.15
+
+
+class Slow(FakeBackend):
+    def forward(self, batch: list[BatchItem]) -> object:  # type: ignore[override]
+        time.sleep(0.01)
+        return super().forward(batch)
+
+
+def test_abort_is_seen_at_the_next_step() -> None:
+    loop = EngineLoop(Slow)
+    loop.open()
+    inbox = Inbox()
+    handle = loop.submit(request(), inbox)
+    inbox.events.get(timeout=20)
+    loop.abort(handle)
+
+    seen = 0
+    while not (event := inbox.events.get(timeout=20)).is_last:
+        seen += 1
+
+    assert isinstance(event.error, RequestAbortedError)
+    assert seen <= 2
+    loop.close()

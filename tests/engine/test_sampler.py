@@ -1,0 +1,156 @@
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from edge_llm.engine.sampler import Sampler
+from edge_llm.errors import BackendError
+from edge_llm.types import SamplingParams
+
+PLAIN = SamplingParams(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, seed=7)
+
+
+def logits_of(*probabilities: float) -> NDArray[np.float32]:
+    return np.log(np.array(probabilities, np.float32))
+
+
+def draws(params: SamplingParams, logits: NDArray[np.float32], n: int = 400) -> list[int]:
+    sampler = Sampler(params, [])
+    return [sampler.sample(logits.copy()) for _ in range(n)]
+
+
+def allowed(logits: NDArray[np.float32], params: SamplingParams) -> set[int]:
+    """The definition of the filters, the slow way, over a sorted vocabulary."""
+    order = np.argsort(-logits, kind="stable")
+    scaled = logits[order].astype(np.float64) / params.temperature
+    if params.top_k:
+        order, scaled = order[: params.top_k], scaled[: params.top_k]
+    probabilities = np.exp(scaled - scaled.max())
+    probabilities /= probabilities.sum()
+    before = np.concatenate([[0.0], np.cumsum(probabilities)[:-1]])
+    keep = (before < params.top_p) & (probabilities >= params.min_p * probabilities[0])
+    keep[0] = True
+    return {int(token) for token in order[keep]}
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.floats(-30, 30, width=32), min_size=2, max_size=60, unique=True),
+    st.floats(0.1, 3.0),
+    st.integers(0, 70),
+    st.floats(0.05, 1.0),
+    st.floats(0.0, 0.5),
+)
+def test_only_tokens_that_pass_every_filter_are_drawn(
+    values: list[float], temperature: float, top_k: int, top_p: float, min_p: float
+) -> None:
+    logits = np.array(values, np.float32)
+    params = replace(PLAIN, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
+    loose = replace(params, top_p=min(1.0, top_p * (1 + 1e-6)), min_p=min_p * (1 - 1e-6))
+
+    assert set(draws(params, logits, 60)) <= allowed(logits, loose)
+
+
+def test_frequencies_follow_the_tempered_probabilities() -> None:
+    drawn = draws(replace(PLAIN, temperature=0.5), logits_of(0.5, 0.3, 0.2), 4000)
+    expected = np.array([0.25, 0.09, 0.04]) / 0.38
+
+    assert np.bincount(drawn, minlength=3) / 4000 == pytest.approx(expected, abs=0.03)
+
+
+def test_a_flat_distribution_over_a_large_vocabulary_is_drawn_from_everywhere() -> None:
+    logits = np.zeros(5000, np.float32)
+
+    assert len(set(draws(replace(PLAIN, top_p=0.9), logits, 500))) > 400
+
+
+def test_the_same_seed_draws_the_same_tokens_and_another_seed_does_not() -> None:
+    logits = np.random.default_rng(0).standard_normal(100).astype(np.float32)
+
+    assert draws(PLAIN, logits) == draws(PLAIN, logits)
+    assert draws(PLAIN, logits) != draws(replace(PLAIN, seed=8), logits)
+
+
+def test_zero_temperature_takes_the_most_likely_token() -> None:
+    assert draws(replace(PLAIN, temperature=0.0), logits_of(0.2, 0.5, 0.3), 5) == [1] * 5
+
+
+def test_repetition_penalty_looks_at_the_prompt_too() -> None:
+    params = replace(PLAIN, temperature=0.0, repetition_penalty=5.0)
+
+    assert Sampler(params, [1]).sample(np.array([1.0, 2.0], np.float32)) == 0
+    assert Sampler(params, [1]).sample(np.array([-3.0, -1.0], np.float32)) == 0
+
+
+def test_repetition_penalty_forgets_what_left_its_window() -> None:
+    sampler = Sampler(
+        replace(PLAIN, temperature=0.0, repetition_penalty=5.0, penalty_window=1), [1, 0]
+    )
+
+    assert sampler.sample(np.array([1.0, 2.0], np.float32)) == 1
+
+
+def test_presence_and_frequency_penalties_count_generated_tokens_only() -> None:
+    params = replace(PLAIN, temperature=0.0, presence_penalty=0.5, frequency_penalty=1.0)
+    sampler = Sampler(params, [1, 1, 1])
+    row = np.array([0.0, 2.0], np.float32)
+
+    assert sampler.sample(row.copy()) == 1
+    sampler.accept(1)
+    assert sampler.sample(row.copy()) == 1  # 2 - 0.5 - 1 = 0.5
+    sampler.accept(1)
+    assert sampler.sample(row.copy()) == 0  # 2 - 0.5 - 2 < 0
+
+
+def test_logit_bias_is_added() -> None:
+    params = replace(PLAIN, temperature=0.0, logit_bias={0: 100.0, 2: -100.0})
+
+    assert draws(params, np.array([0.0, 50.0, 120.0], np.float32), 1) == [0]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_logits_that_are_not_numbers_are_an_error(bad: float, temperature: float) -> None:
+    with pytest.raises(BackendError, match="not numbers"):
+        draws(replace(PLAIN, temperature=temperature), np.full(4, bad, np.float32), 1)
+
+
+def test_a_masked_token_is_never_drawn() -> None:
+    logits = np.array([0.0, -np.inf, 0.0], np.float32)
+
+    assert set(draws(PLAIN, logits)) == {0, 2}
+
+
+BAD: list[dict[str, Any]] = [
+    {"temperature": -1.0},
+    {"temperature": float("nan")},
+    {"temperature": "hot"},
+    {"top_k": -1},
+    {"top_k": 1.5},
+    {"top_p": 0.0},
+    {"top_p": 1.1},
+    {"min_p": True},
+    {"repetition_penalty": 0.0},
+    {"presence_penalty": 3.0},
+    {"seed": -1},
+    {"max_tokens": 0},
+    {"stop": ("",)},
+    {"logit_bias": {"a": 1.0}},
+    {"logit_bias": {3: 1000.0}},
+]
+
+
+@pytest.mark.parametrize("values", BAD, ids=str)
+def test_a_value_outside_its_range_is_named(values: dict[str, Any]) -> None:
+    problems = SamplingParams(**values).problems()
+
+    assert len(problems) == 1
+    assert next(iter(values)) in problems[0]
+
+
+def test_the_defaults_are_within_their_ranges() -> None:
+    assert SamplingParams().problems() == []
