@@ -67,7 +67,7 @@ def main() -> None:
     bandwidth = measure_bandwidth(arguments.threads)
     figures["read_bandwidth"] = figure([bandwidth / 1e9], "GB/s")
     for plan in make_plans(arguments.quick, arguments.threads):
-        print(f"{plan.name}: {plan.num_tokens} tokens × {plan.repeats}", file=sys.stderr)
+        print(f"{plan.name}: {plan.num_tokens} tokens, {plan.repeats} times", file=sys.stderr)
         figures |= measure(plan, bandwidth)
     report("decode", figures, ["llama-cpp-python", "numpy"])
 

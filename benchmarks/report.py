@@ -1,4 +1,4 @@
-"""What every benchmark shares: figures with goals, the machine, the table, the last line of JSON."""
+"""What every benchmark shares: figures with goals, the machine, the table, the line of JSON."""
 
 from __future__ import annotations
 

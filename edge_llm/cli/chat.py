@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
@@ -49,15 +50,18 @@ def run(
 
 
 def show_stream(llm: EdgeLLM, messages: Any, request_options: Mapping[str, Any]) -> Answer | None:
-    """Print an answer while it comes; None when it was cut short before its end."""
+    """Print an answer while it comes; Ctrl-C stops it and is passed on."""
     printer = create_printer(sys.stdout)
     answer = None
-    try:
-        for chunk in llm.stream(messages, **request_options):
-            printer.show(chunk)
-            answer = chunk.answer
-    finally:
-        printer.finish(answer)
+    with contextlib.closing(llm.stream(messages, **request_options)) as chunks:
+        try:
+            for chunk in chunks:
+                printer.show(chunk)
+                answer = chunk.answer
+        except KeyboardInterrupt:
+            printer.finish(None)
+            raise
+    printer.finish(answer)
     return answer
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated, Any
 
@@ -17,7 +16,6 @@ from edge_llm.errors import ConfigError, EdgeLLMError, InvalidParameterError, Mo
 EXIT_USAGE = 2
 EXIT_MODEL = 3
 EXIT_RUNTIME = 4
-EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="edge-llm",
@@ -121,7 +119,10 @@ def chat(  # noqa: PLR0913 — one parameter is one option of the command line
 
 
 def main() -> None:
-    """Run the command line and exit with its code."""
+    """Run the command line and exit with its code.
+
+    Typer itself exits with 130 on Ctrl-C and with 1 when the reader of the output has left.
+    """
     try:
         app()
     except EdgeLLMError as error:
@@ -129,12 +130,6 @@ def main() -> None:
         if error.hint:
             print(f"hint: {error.hint}", file=sys.stderr)
         sys.exit(exit_code(error))
-    except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output has left (`| head`); Python's own flush at exit would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_RUNTIME)
 
 
 def exit_code(error: EdgeLLMError) -> int:

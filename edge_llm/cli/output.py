@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any, Protocol, TextIO
@@ -11,6 +12,8 @@ from edge_llm.types import Answer, Chunk, ToolCall
 
 # Model output may hold escape sequences, and a terminal would obey them.
 _UNSAFE = {c: "\ufffd" for c in (*range(0x20), *range(0x7F, 0xA0)) if chr(c) not in "\n\t"}
+
+_DIM, _CYAN, _YELLOW, _RESET = "\x1b[2m", "\x1b[36m", "\x1b[33m", "\x1b[0m"
 
 
 class Printer(Protocol):
@@ -27,7 +30,11 @@ class Printer(Protocol):
 
 def create_printer(stream: TextIO) -> Printer:
     """The printer that fits where the output goes."""
-    return TerminalPrinter(stream) if stream.isatty() else PlainPrinter(stream)
+    if not stream.isatty():
+        return PlainPrinter(stream)
+    # Source: https://no-color.org
+    colour = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return TerminalPrinter(stream, colour=colour)
 
 
 class PlainPrinter:
@@ -50,20 +57,23 @@ class PlainPrinter:
 
 
 class TerminalPrinter:
-    """Text as it comes, thoughts and the last line dim, tool calls set apart."""
+    """Text as it comes, thoughts and the last line dim, tool calls set apart.
 
-    def __init__(self, stream: TextIO) -> None:
-        from rich.console import Console
+    Writes escape sequences itself: a console object with a buffer of its own is left in the middle
+    of it when Ctrl-C comes.
+    """
 
-        self._console = Console(file=stream, highlight=False, soft_wrap=True)
+    def __init__(self, stream: TextIO, *, colour: bool) -> None:
+        self._stream = stream
+        self._colour = colour
         self._at_line_start = True
 
     def show(self, chunk: Chunk) -> None:
         """Write one piece, each kind in its own manner."""
         if chunk.reasoning:
-            self._write(chunk.reasoning, "dim italic")
+            self._write(chunk.reasoning, _DIM)
         if chunk.tool_call is not None:
-            self._line(f"→ {describe_call(chunk.tool_call)}", "cyan")
+            self._line(f"→ {describe_call(chunk.tool_call)}", _CYAN)
         if chunk.text:
             self._write(chunk.text)
 
@@ -71,17 +81,19 @@ class TerminalPrinter:
         """End the line and say who answered and how fast."""
         self._end_line()
         if answer is None:
-            self._line("stopped", "dim")
+            self._line("stopped", _DIM)
             return
         for note in notes(answer):
-            self._line(note, "yellow")
-        self._line(describe_answer(answer), "dim")
+            self._line(note, _YELLOW)
+        self._line(describe_answer(answer), _DIM)
 
-    def _write(self, text: str, style: str | None = None) -> None:
+    def _write(self, text: str, style: str = "") -> None:
         text = text.translate(_UNSAFE)
-        self._console.print(text, style=style, end="", markup=False)
         self._at_line_start = text.endswith("\n")
-        self._console.file.flush()
+        if style and self._colour:
+            text = f"{style}{text}{_RESET}"
+        self._stream.write(text)
+        self._stream.flush()
 
     def _line(self, text: str, style: str) -> None:
         self._end_line()

@@ -94,7 +94,7 @@ class EngineLoop:
             while self._wait_for_work(engine):
                 self._take_commands(engine)
                 self._tell(engine.step())
-        except Exception as error:  # noqa: BLE001 — thread border: nobody may wait for a dead engine
+        except Exception as error:
             logger.exception("the engine stopped")
             reason = BackendError(f"the engine stopped: {error!r}")
         self._closing = True

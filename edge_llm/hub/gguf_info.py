@@ -80,30 +80,35 @@ class GGUFModelInfo:
     def estimate_memory_bytes(self, context_size: int, *, n_ubatch: int = 512) -> int:
         """Memory to load the model and run one context of `context_size` tokens, in bytes.
 
-        Weights, which are mapped from the file and count as they are read; the KV cache in F16;
-        and the compute buffer of one physical batch: the logits, the attention mask in F32 and
-        F16, and `ACTIVATION_ROWS` widths of a layer, all in F32.
+        The weights, which are mapped from the file and count as they are read, the KV cache in
+        F16, and the compute buffer of one physical batch of `n_ubatch` tokens.
 
-        Source of the formula: fitted to the buffer sizes that llama.cpp (ggml 0.25.3) logs for
-        llama-family models with 1 to 24 layers, contexts from 256 to 8192 and vocabularies from
-        271 to 128k; see `tests/hub/test_gguf_memory.py`.
+        Source: fitted to the buffer sizes that llama.cpp 0.5.0 logs on a CPU with flash attention,
+        for Llama-like models of 2 to 24 layers, 64 to 2048 wide, with vocabularies of 265 to 150k
+        and contexts of 256 to 8192: KV exact, compute within 5 % (`tests/hub/test_gguf_memory.py`).
         """
         cells = -(-context_size // CONTEXT_PADDING) * CONTEXT_PADDING
         rows = min(n_ubatch, cells)
         return (
             self.weight_bytes
             + self.kv_bytes_per_token() * cells
-            + self._compute_bytes(rows, cells)
+            + self.compute_bytes(rows, cells)
             + BASE_BYTES
         )
 
-    def _compute_bytes(self, rows: int, cells: int) -> int:
-        width = ACTIVATION_ROWS * self.embedding_length + self.feed_forward_length
-        return rows * 4 * (self.vocab_size + width) + rows * cells * 6
+    def compute_bytes(self, rows: int, cells: int) -> int:
+        """Compute buffer for `rows` tokens over `cells` of KV cache, in bytes.
+
+        The larger of two moments: the logits beside two rows of the residual stream, in F32; and
+        a layer, with its activations in F32 and the attention mask in F16.
+        """
+        head = 4 * (self.vocab_size + 2 * self.embedding_length)
+        layer = 4 * (4 * self.embedding_length + 3 * self.feed_forward_length) + 2 * cells
+        return rows * max(head, layer)
 
 
-ACTIVATION_ROWS = 3
 BASE_BYTES = 8 << 20
+"""Graph, batch and output rows."""
 
 
 def summarise(

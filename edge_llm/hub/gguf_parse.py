@@ -7,6 +7,7 @@ Source of the layout: docs/gguf.md and ggml/src/gguf.cpp, ggml 0.25.3.
 from __future__ import annotations
 
 import mmap
+import stat
 from pathlib import Path
 from struct import error as StructError
 from types import MappingProxyType
@@ -67,8 +68,14 @@ def read_gguf(path: Path) -> GGUFFile:
         UnsupportedModelError: big-endian, or a version of the format that llama.cpp does not read.
         ModelFormatError: the file contradicts itself.
     """
-    path = Path(path)
+    return join_parts(_read_file(Path(path)), _read_file)
+
+
+def _read_file(path: Path) -> GGUFFile:
     try:
+        # Opening a pipe would wait for a writer, and reading a device might never end.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ModelNotFoundError(f"{str(path)!r} is not a file", hint="name the .gguf file")
         with path.open("rb") as stream:
             size = stream.seek(0, 2)
             if size < HEADER_BYTES:
@@ -79,18 +86,17 @@ def read_gguf(path: Path) -> GGUFFile:
                     hint=_DOWNLOAD_AGAIN,
                 )
             with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                file = _parse(path, data)
-    except (FileNotFoundError, IsADirectoryError) as exc:
+                return _parse(path, data)
+    except FileNotFoundError as exc:
         raise ModelNotFoundError(
             f"there is no model file {str(path)!r}", hint="check the path"
         ) from exc
     except OSError as exc:
         raise ModelError(f"cannot read {str(path)!r}: {exc.strerror or exc}") from exc
-    return join_parts(file, read_gguf)
 
 
 def _parse(path: Path, data: mmap.mmap) -> GGUFFile:
-    _require_magic(path, data[:16])
+    _require_magic(path, data[:32])
     version = U32.unpack_from(data, 4)[0]
     _require_version(path, version)
     cursor = _Cursor(path, data, 8)
@@ -113,9 +119,12 @@ def _parse(path: Path, data: mmap.mmap) -> GGUFFile:
     )
 
 
+_A_PAGE = "the download link led to a page, not to the file"
 _OTHER_FORMATS: tuple[tuple[bytes, str, str], ...] = (
     (b"version https://git-lfs", "a Git LFS pointer", "fetch the file that it points to"),
-    (b"<", "a web page", "the download link led to a page, not to the file"),
+    (b"<!", "a web page", _A_PAGE),
+    (b"<html", "a web page", _A_PAGE),
+    (b"<?xml", "a web page", _A_PAGE),
     (b"PK\x03\x04", "a zip archive or a PyTorch checkpoint", "convert it to GGUF first"),
     (b"lmgg", "a GGML file from before August 2023", "convert the original model again"),
     (b"fmgg", "a GGML file from before August 2023", "convert the original model again"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
-import edge_llm
 from edge_llm.config import BUILTIN_MODEL
 from edge_llm.errors import ModelNotFoundError, did_you_mean
 
@@ -23,7 +23,7 @@ class ModelReference:
 
 def models_folder() -> Path:
     """The `models/` data: inside the package when installed, beside it in a checkout."""
-    package = Path(edge_llm.__file__).parent
+    package = Path(str(files("edge_llm")))
     installed = package / "_models"
     return installed if installed.is_dir() else package.parent / "models"
 

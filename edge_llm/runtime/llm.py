@@ -10,7 +10,7 @@ import os
 import queue
 import threading
 import weakref
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Generator, Sequence
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -80,7 +80,7 @@ class EdgeLLM:
 
     def stream(
         self, messages: str | Sequence[Message], **options: Unpack[RequestOptions]
-    ) -> Iterator[Chunk]:
+    ) -> Generator[Chunk]:
         """The answer in pieces; the last chunk carries the record. Leaving early aborts it."""
         self._async.check_usable()
         pieces: queue.SimpleQueue[Chunk | BaseException | None] = queue.SimpleQueue()

@@ -20,7 +20,7 @@ from edge_llm.errors import (
 )
 from edge_llm.runtime.async_llm import AsyncEdgeLLM
 from edge_llm.runtime.llm import EdgeLLM, load
-from edge_llm.types import Answer, ToolCall, Usage
+from edge_llm.types import Answer, Usage
 from tests.support.runtimes import SpokenBackend, fake_runtime, local_model
 
 CALL = '<tool_call>{"name": "HassTurnOn", "arguments": {"area": "kitchen"}}</tool_call>'
@@ -129,7 +129,11 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"temperature": -1.0}, InvalidParameterError, "temperature"),
     ({"stop": ""}, InvalidParameterError, "stop"),
     ({"max_tokens": 5000}, ContextLengthExceededError, "5000"),
-    ({"tools": [{"type": "function", "function": {"name": "f"}}]}, UnsupportedParameterError, "tools"),
+    (
+        {"tools": [{"type": "function", "function": {"name": "f"}}]},
+        UnsupportedParameterError,
+        "tools",
+    ),
     ({"overflow": "truncate"}, InvalidParameterError, "drop_oldest"),
 ]
 
@@ -289,7 +293,7 @@ def test_in_a_forked_child_it_raises_instead_of_hanging(llm: EdgeLLM) -> None:
         except RuntimeForkedError:
             llm.close()
             outcome = b"refused"
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 — process border: the parent shows it
             outcome = repr(error).encode()
         os.write(write, outcome)
         os._exit(0)

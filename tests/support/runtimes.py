@@ -78,9 +78,8 @@ def local_model(backend: FakeBackend, template: str | None = None) -> LocalModel
 @contextmanager
 def fake_runtime(backend: FakeBackend, **options: Any) -> Iterator[EdgeLLM]:
     """An `EdgeLLM` that loads `backend` whatever model is named."""
-    with mock.patch(
-        "edge_llm.runtime.async_llm.load_local_model", lambda config: local_model(backend)
-    ):
+    model = local_model(backend)
+    with mock.patch("edge_llm.runtime.async_llm.load_local_model", return_value=model):
         llm = EdgeLLM(**options)
     with llm:
         yield llm

@@ -1,0 +1,62 @@
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from edge_llm.config import EdgeConfig, checked_overflow, load_config, merge_sampling
+from edge_llm.errors import ConfigError, InvalidParameterError, UnknownOptionError
+from edge_llm.types import SamplingParams
+
+
+def test_arguments_go_before_the_environment_before_defaults() -> None:
+    environ = {"EDGE_LLM_THREADS": "3", "EDGE_LLM_MODEL": "a.gguf", "PATH": "/bin"}
+
+    config = load_config({"model": "b.gguf", "context_size": None}, environ)
+
+    assert config == EdgeConfig(model="b.gguf", threads=3)
+
+
+WRONG: list[tuple[dict[str, Any], dict[str, str], str]] = [
+    ({"treads": 2}, {}, "threads"),
+    ({}, {"EDGE_LLM_TREADS": "2"}, "EDGE_LLM_THREADS"),
+    ({}, {"EDGE_LLM_THREADS": "two"}, "whole number, not 'two'"),
+    ({}, {"EDGE_LLM_OVERFLOW": "truncate"}, "drop_oldest"),
+    ({"threads": True}, {}, "not True"),
+    ({"model": ""}, {}, "empty"),
+]
+
+
+@pytest.mark.parametrize(("options", "environ", "words"), WRONG, ids=str)
+def test_what_is_wrong_is_named(
+    options: dict[str, Any], environ: Mapping[str, str], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        load_config(options, environ)
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    assert load_config({}, {"EDGE_LLM_MODEL": ""}) == EdgeConfig()
+
+
+def test_variables_of_scripts_and_tests_are_left_alone() -> None:
+    assert load_config({}, {"EDGE_LLM_PEERS": "/somewhere"}) == EdgeConfig()
+
+
+def test_sampling_options_go_over_the_defaults() -> None:
+    merged = merge_sampling(SamplingParams(top_k=5), {"stop": "END", "seed": None})
+
+    assert merged == SamplingParams(top_k=5, stop=("END",))
+
+
+def test_an_unknown_sampling_option_is_named_with_its_neighbour() -> None:
+    with pytest.raises(UnknownOptionError, match="did you mean 'top_p'"):
+        merge_sampling(SamplingParams(), {"topp": 0.9})
+    with pytest.raises(TypeError):
+        merge_sampling(SamplingParams(), {"topp": 0.9})
+
+
+def test_overflow_of_a_request_is_checked() -> None:
+    assert checked_overflow(None, "drop_oldest") == "drop_oldest"
+    assert checked_overflow("error", "drop_oldest") == "error"
+    with pytest.raises(InvalidParameterError, match="'cut'"):
+        checked_overflow("cut", "error")
