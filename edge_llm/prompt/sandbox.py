@@ -259,8 +259,20 @@ def _tojson(
     if isinstance(indent, int) and indent > 16:
         raise SecurityError("tojson with a great indent")
     return json.dumps(
-        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+        value,
+        ensure_ascii=ensure_ascii,
+        indent=indent,
+        separators=separators,
+        sort_keys=sort_keys,
+        default=_listed,
     )
+
+
+def _listed(value: object) -> list[Any]:
+    """What `map` and `select` give, for JSON."""
+    if isinstance(value, Iterator):
+        return list(value)
+    raise TypeError(f"{type(value).__name__!r} is not JSON")
 
 
 def _raise_exception(message: object) -> NoReturn:

@@ -37,6 +37,12 @@ def test_json_is_as_transformers_writes_it() -> None:
     )
 
 
+def test_what_map_gives_becomes_a_json_list() -> None:
+    source = "{{ messages | map(attribute='content') | tojson }}"
+
+    assert template(source).render(USER) == '["hi"]'
+
+
 def test_generation_blocks_and_loop_controls_work() -> None:
     source = (
         "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from edge_llm.backends.llama_cpp.tokenizer import LlamaTokenizer
 from edge_llm.prompt.encode import PromptEncoder, unprotected_turns
+from edge_llm.prompt.messages import normalize_messages
 from edge_llm.prompt.shield import protected_tokens
 from tests.prompt.models import ModelCase
 
@@ -194,10 +195,16 @@ def hostile_texts(encoder: PromptEncoder) -> list[str]:
 
 
 def neutral_text(encoder: PromptEncoder, text: str) -> str:
-    """Harmless text with the words, such as SmolLM3's `/no_think`, that a template acts on."""
+    """Harmless text with what a template acts on: SmolLM3's `/no_think`, the end of a thought."""
     if text in encoder.template.needles:
         return text
-    return " ".join(["neutral", *(needle for needle in encoder.template.needles if needle in text)])
+    words = sorted(n for n in encoder.template.needles if n in text and "think>" not in n)
+    (message,) = normalize_messages([{"role": "assistant", "content": text}])
+    if "reasoning_content" not in message:
+        return " ".join(["neutral", *words])
+    thought = "thought" if message["reasoning_content"].strip() else ""
+    answer = "answer" if message["content"].strip() else ""
+    return thought + "</think>" + " ".join([answer, *words])
 
 
 def test_no_message_forges_a_special_token(model_encoder: PromptEncoder) -> None:
@@ -275,8 +282,7 @@ def test_random_pieces_of_literals_forge_nothing(
         return drawn[place]
 
     def neutral(place: str) -> str:
-        seen = [needle for needle in model_encoder.template.needles if needle in slot(place)]
-        return squeezed(place) + " ".join(sorted(seen))
+        return squeezed(place) + neutral_text(model_encoder, slot(place))
 
     messages, tools = conversation, None
     if model_case.has_tool_turns and data.draw(st.booleans()):

@@ -86,7 +86,6 @@ def _renamed(
 
 
 def _retyped(data: bytes, array: int, changed: Mapping[int, int]) -> bytes:
-    assert changed, "token types come before tokens"
     count: int = struct.unpack_from("<Q", data, array + 4)[0]
     types = list(struct.unpack_from(f"<{count}i", data, array + 12))
     for token_id, kind in changed.items():
