@@ -43,7 +43,7 @@ class EdgeConfig:
     max_num_seqs: int = 4
     """How many conversations are answered at the same time."""
     threads: int | None = None
-    """Compute threads; None takes one per usable core."""
+    """Compute threads; None takes one per usable core, and one alone for a model of a few MB."""
     system_prompt: str | None = None
     """Put before conversations that bring no system message of their own."""
     chat_template: str | None = None

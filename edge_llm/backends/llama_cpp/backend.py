@@ -27,6 +27,9 @@ from edge_llm.hub.gguf import GGUFFile, check_loadable, read_gguf
 DEFAULT_MAX_CONTEXT = 4096
 """Context when none is asked for: what models allow can be 128k, and its KV cache gigabytes."""
 
+SMALL_MODEL_BYTES = 32 << 20
+"""Below this a token takes less time than its barriers between threads do: one thread is faster."""
+
 MAX_BATCHED_TOKENS = 512
 """Tokens per forward: llama.cpp's own default for a physical batch."""
 
@@ -46,8 +49,13 @@ def load_llama_cpp(path: Path, config: EdgeConfig) -> LlamaCppBackend:
         file,
         context_size=context_size,
         max_num_seqs=config.max_num_seqs,
-        threads=config.threads or usable_cpus(),
+        threads=config.threads or default_threads(file.info.weight_bytes),
     )
+
+
+def default_threads(weight_bytes: int) -> int:
+    """Compute threads for a model: all usable processors, or one where there is little to share."""
+    return 1 if weight_bytes < SMALL_MODEL_BYTES else usable_cpus()
 
 
 def _require_memory(file: GGUFFile, context_size: int) -> None:
