@@ -15,10 +15,11 @@ from scripts.builtin.speech import REFUSAL, say_calls
 from scripts.builtin.templates import SlotRef, expand
 from scripts.builtin.words import Names
 
+NUM_DRAWN = 1500
 SOURCES = (Source(), Source(unseen_names=True, bare=True), Source(held_out_patterns=True))
 
 
-def draw(source: Source, count: int = 3000) -> Iterator[Conversation]:
+def draw(source: Source, count: int = NUM_DRAWN) -> Iterator[Conversation]:
     return itertools.islice(Generator("tests", source), count)
 
 
@@ -72,7 +73,7 @@ def test_every_turn_to_be_learned_can_be_spoken(source: Source) -> None:
 def test_a_quarter_of_the_sentences_is_refused_in_the_same_words() -> None:
     refused = [c for c in draw(Source()) if c.kind is Kind.REFUSED]
 
-    assert 0.2 < len(refused) / 3000 < 0.3
+    assert 0.2 < len(refused) / NUM_DRAWN < 0.3
     assert {c.messages[-1].content for c in refused} == {REFUSAL}
     assert not any(c.messages[-1].calls for c in refused)
 

@@ -1,0 +1,46 @@
+"""Command line of the built-in model: `train`, `export`, `check` and `evaluate`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+DEFAULT_RUN_DIR = Path("build/builtin")
+DEFAULT_MODEL = Path("models/builtin/edge-llm-builtin-q8_0.gguf")
+
+
+def main() -> None:
+    """Runs the command named on the command line."""
+    args = _parse_args()
+    # Imported here: training needs torch, evaluation llama.cpp; neither needs the other.
+    if args.command == "train":
+        from scripts.builtin.train import TrainConfig, train
+
+        train(TrainConfig(run_dir=args.run_dir, seed=args.seed, minutes=args.minutes))
+    elif args.command == "export":
+        from scripts.builtin.export import export_gguf
+
+        export_gguf(args.run_dir, args.model)
+    elif args.command == "check":
+        from scripts.builtin.check import check_export
+
+        check_export(args.run_dir, args.model)
+    else:
+        from scripts.builtin.evaluate import evaluate
+
+        evaluate(args.model, count=args.count, seed=args.seed)
+
+
+def _parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="train-builtin", description=__doc__)
+    parser.add_argument("command", choices=("train", "export", "check", "evaluate"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=15.0, help="time of training")
+    parser.add_argument("--run-dir", type=Path, default=DEFAULT_RUN_DIR)
+    parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
+    parser.add_argument("--count", type=int, default=1000, help="conversations per test")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

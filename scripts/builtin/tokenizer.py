@@ -1,0 +1,79 @@
+"""The byte-level BPE of the built-in model.
+
+It splits text as Qwen2 does, so llama.cpp reads it with `tokenizer.ggml.pre = "qwen2"`. Merges
+never join a space or a quote with a letter: a name has the same tokens in a sentence, where a
+space precedes it, and in a call, where a quote does. That makes copying it a plain look-up.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from scripts.builtin.chat import SPECIAL_TOKENS
+
+VOCAB_SIZE = 1024
+RARE_BELOW = 12
+"""Words seen less often than this in the training texts count as rare."""
+
+# Source: llama.cpp src/llama-vocab.cpp, LLAMA_VOCAB_PRE_TYPE_QWEN2.
+QWEN2_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_TRAINING_PATTERN = r"\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s"
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int = VOCAB_SIZE) -> Tokenizer:
+    """A tokenizer with `vocab_size` tokens, control tokens included."""
+    trained = Tokenizer(models.BPE())
+    trained.pre_tokenizer = _split_by(_TRAINING_PATTERN)
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    trained.train_from_iterator(_thin_rare_words(_strip_special(text) for text in texts), trainer)
+    trained.pre_tokenizer = _split_by(QWEN2_PATTERN)
+    trained.decoder = decoders.ByteLevel()
+    return trained
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer saved at `path` by `Tokenizer.save`."""
+    return Tokenizer.from_file(str(path))
+
+
+def _split_by(pattern: str) -> pre_tokenizers.PreTokenizer:
+    return pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(pattern), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+
+
+def _thin_rare_words(texts: Iterable[str]) -> Iterator[str]:
+    """All frequent words as often as they occur, and a fifth of the rare ones.
+
+    Most rare words are invented names; in full they would take the merges of real words.
+    """
+    counts = Counter(piece for text in texts for piece in re.findall(r"[^\W\d_]+|[\W_]+", text))
+    for index, (piece, count) in enumerate(counts.items()):
+        if count >= RARE_BELOW:
+            yield from itertools.repeat(piece, count)
+        elif index % 5 == 0:
+            yield piece
+
+
+def _strip_special(text: str) -> str:
+    # Control tokens are whole in the text the model reads; their spelling must not earn merges.
+    for token in SPECIAL_TOKENS:
+        text = text.replace(token, "\n")
+    return text
