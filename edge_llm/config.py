@@ -26,6 +26,7 @@ class LoadOptions(TypedDict, total=False):
 
     context_size: int | None
     max_num_seqs: int
+    prefix_slots: int
     threads: int | None
     system_prompt: str | None
     chat_template: str | None
@@ -42,6 +43,8 @@ class EdgeConfig:
     """Tokens of prompt and answer together; None takes the model's own, at most 4096."""
     max_num_seqs: int = 4
     """How many conversations are answered at the same time."""
+    prefix_slots: int = 16
+    """How many finished conversations stay in the prefix cache, room permitting; 0 is off."""
     threads: int | None = None
     """Compute threads; None takes one per usable core, and one alone for a model of a few MB."""
     system_prompt: str | None = None
@@ -54,7 +57,8 @@ class EdgeConfig:
         if not self.model:
             raise ConfigError("model is empty", hint="'builtin', or the path of a GGUF file")
         _require_count("context_size", self.context_size, least=16, optional=True)
-        _require_count("max_num_seqs", self.max_num_seqs, least=1, most=255)
+        _require_count("max_num_seqs", self.max_num_seqs, least=1, most=56)
+        _require_count("prefix_slots", self.prefix_slots, least=0, most=200)
         _require_count("threads", self.threads, least=1, most=512, optional=True)
         if self.overflow not in get_args(Overflow):
             raise ConfigError(_wrong_overflow(self.overflow))
@@ -142,7 +146,7 @@ def _parse(variable: str, name: str, text: str) -> Any:
         raise ConfigError(f"{variable} must be a whole number, not {text!r}") from exc
 
 
-_WHOLE_NUMBERS = frozenset({"context_size", "max_num_seqs", "threads"})
+_WHOLE_NUMBERS = frozenset({"context_size", "max_num_seqs", "prefix_slots", "threads"})
 
 
 def _require_count(

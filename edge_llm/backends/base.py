@@ -43,9 +43,15 @@ class Capabilities:
     max_model_len: int
     """Tokens that one sequence can hold."""
     max_num_seqs: int
-    """Sequence ids are `range(max_num_seqs)`."""
+    """Sequences that run at the same time."""
+    num_seq_ids: int
+    """Sequence ids are `range(num_seq_ids)`: those that run, and those kept as cached prefixes."""
     num_kv_cells: int
-    """Tokens that all sequences can hold together."""
+    """Tokens that all sequences can hold together, shared ones counted once.
+
+    Where `fork` copies, every sequence id has room for `max_model_len` of its own, and this is
+    their sum.
+    """
     max_num_batched_tokens: int
     """Tokens in one `forward` at most."""
     can_share_prefix: bool

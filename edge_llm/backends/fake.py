@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -23,6 +24,13 @@ Script: TypeAlias = Callable[[Sequence[int]], NDArray[np.float32]]
 
 
 _MAGIC = b"fake"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Cell:
+    """One KV cell; sequences that share it hold the same object."""
+
+    token_id: int
 
 
 class FakeBackend(Backend):
@@ -42,12 +50,12 @@ class FakeBackend(Backend):
         self.num_forwards = 0
         self.closed = False
         self._script = script or hashed_script(self.tokenizer.vocab_size)
-        self._kv: dict[int, list[int]] = {}
+        self._kv: dict[int, list[_Cell]] = {}
 
     @property
     def num_used_cells(self) -> int:
-        """KV cells in use; 0 when nothing leaks."""
-        return sum(len(tokens) for tokens in self._kv.values())
+        """KV cells in use, shared ones counted once; 0 when nothing leaks."""
+        return len({id(cell) for cells in self._kv.values() for cell in cells})
 
     def forward(self, batch: Sequence[BatchItem]) -> NDArray[np.float32]:
         """See `Backend.forward`."""
@@ -61,24 +69,30 @@ class FakeBackend(Backend):
         return np.array(rows, np.float32).reshape(len(rows), self.tokenizer.vocab_size)
 
     def _run(self, item: BatchItem) -> list[NDArray[np.float32]]:
-        tokens = self._tokens(item.seq_id)
-        if item.position != len(tokens):
-            raise BackendError(f"position {item.position} after {len(tokens)} tokens")
+        cells = self._cells(item.seq_id)
+        if item.position != len(cells):
+            raise BackendError(f"position {item.position} after {len(cells)} tokens")
+        tokens = [cell.token_id for cell in cells]
         rows = []
         for index, token_id in enumerate(item.token_ids):
+            cells.append(_Cell(token_id))
             tokens.append(token_id)
             if index >= len(item.token_ids) - item.num_outputs:
                 rows.append(self._script(tokens))
-        self._kv[item.seq_id] = tokens
+        self._kv[item.seq_id] = cells
         return rows
 
     def fork(self, source: int, target: int) -> None:
         """See `Backend.fork`."""
-        self._kv[target] = list(self._tokens(source))
+        cells = self._cells(source)
+        if self._cells(target):
+            raise BackendError(f"sequence {target} is not empty")
+        shares = self.capabilities.can_share_prefix
+        self._kv[target] = [cell if shares else _Cell(cell.token_id) for cell in cells]
 
     def truncate(self, seq_id: int, length: int) -> bool:
         """See `Backend.truncate`."""
-        if length < len(self._tokens(seq_id)):
+        if length < len(self._cells(seq_id)):
             if not self.capabilities.can_truncate:
                 return False
             del self._kv[seq_id][max(0, length) :]
@@ -86,22 +100,24 @@ class FakeBackend(Backend):
 
     def export(self, seq_id: int) -> bytes:
         """See `Backend.export`."""
-        return _MAGIC + np.array(self._tokens(seq_id), np.int32).tobytes()
+        tokens = [cell.token_id for cell in self._cells(seq_id)]
+        return _MAGIC + np.array(tokens, np.int32).tobytes()
 
     def import_(self, seq_id: int, state: bytes) -> None:
         """See `Backend.import_`."""
         if not state.startswith(_MAGIC):
             raise BackendError("the sequence state does not fit this model and its settings")
-        self._tokens(seq_id)
-        self._kv[seq_id] = np.frombuffer(state[len(_MAGIC) :], np.int32).tolist()
+        self._cells(seq_id)
+        tokens = np.frombuffer(state[len(_MAGIC) :], np.int32).tolist()
+        self._kv[seq_id] = [_Cell(token_id) for token_id in tokens]
 
     def length(self, seq_id: int) -> int:
         """See `Backend.length`."""
-        return len(self._tokens(seq_id))
+        return len(self._cells(seq_id))
 
     def free(self, seq_id: int) -> None:
         """See `Backend.free`."""
-        self._tokens(seq_id)
+        self._cells(seq_id)
         self._kv.pop(seq_id, None)
 
     def close(self) -> None:
@@ -109,27 +125,30 @@ class FakeBackend(Backend):
         self._kv.clear()
         self.closed = True
 
-    def _tokens(self, seq_id: int) -> list[int]:
-        if not 0 <= seq_id < self.capabilities.max_num_seqs:
-            raise ValueError(f"sequence id {seq_id} is outside 0..max_num_seqs")
+    def _cells(self, seq_id: int) -> list[_Cell]:
+        if not 0 <= seq_id < self.capabilities.num_seq_ids:
+            raise ValueError(f"sequence id {seq_id} is outside 0..num_seq_ids")
         return self._kv.get(seq_id, [])
 
 
-def fake_capabilities(
+def fake_capabilities(  # noqa: PLR0913 — each is one limit
     *,
     max_model_len: int = 256,
     max_num_seqs: int = 4,
+    num_prefix_slots: int = 4,
     num_kv_cells: int | None = None,
     max_num_batched_tokens: int = 64,
     can_truncate: bool = True,
+    can_share_prefix: bool = True,
 ) -> Capabilities:
     """Small limits, so that tests meet them."""
     return Capabilities(
         max_model_len=max_model_len,
         max_num_seqs=max_num_seqs,
+        num_seq_ids=max_num_seqs + num_prefix_slots,
         num_kv_cells=max_model_len if num_kv_cells is None else num_kv_cells,
         max_num_batched_tokens=max_num_batched_tokens,
-        can_share_prefix=False,
+        can_share_prefix=can_share_prefix,
         can_truncate=can_truncate,
         can_snapshot=True,
     )

@@ -71,9 +71,10 @@ class Engine:
             for sequence in list(self._sequences.values())
             if sequence.is_expired
         ]
-        chunks, preempted = self.scheduler.schedule()
-        for _, seq_id in preempted:
-            self.backend.free(seq_id)
+        schedule = self.scheduler.schedule()
+        chunks = schedule.chunks
+        for command in schedule.commands:
+            command.apply(self.backend)
         if not chunks:
             return events
         try:
@@ -84,10 +85,15 @@ class Engine:
             return events + [self._fail(chunk.sequence, error) for chunk in chunks]
         return events + self._postprocess(chunks, logits)
 
+    def clear_prefix_cache(self) -> None:
+        """Free what finished sequences left behind, except for what is pinned or in use."""
+        while (command := self.scheduler.evict()) is not None:
+            command.apply(self.backend)
+
     def close(self) -> None:
         """Forget all requests and close the backend."""
         for sequence in list(self._sequences.values()):
-            self._drop(sequence)
+            self._drop(sequence, keep=False)
         self.backend.close()
 
     def _refuse_impossible(self, request: EngineRequest) -> None:
@@ -109,12 +115,12 @@ class Engine:
                 )
 
     def _give_way(self, chunks: list[ScheduledChunk]) -> list[SequenceEvent]:
-        """The backend has less room than was counted: send the youngest back, or give up."""
-        victim = self.scheduler.preempt_youngest()
-        if victim is None:
+        """The backend has less room than was counted: cached prefixes go, then the youngest."""
+        command = self.scheduler.reclaim()
+        if command is None:
             error = BackendError("the KV cache is too small for a single sequence")
             return [self._fail(chunks[0].sequence, error)]
-        self.backend.free(victim[1])
+        command.apply(self.backend)
         return []
 
     def _postprocess(
@@ -125,9 +131,19 @@ class Engine:
         # Decided before anything is counted: `completes` asks what was still to do.
         for chunk, completes in [(chunk, chunk.completes) for chunk in chunks]:
             chunk.sequence.num_computed += chunk.num_tokens
-            if completes:
+            if completes and chunk.sequence.request.prefill_only:
+                events.append(self._end_prefill(chunk.sequence))
+            elif completes:
                 events.append(self._choose(chunk.sequence, next(rows)))
         return events
+
+    def _end_prefill(self, sequence: Sequence) -> SequenceEvent:
+        self._drop(sequence, keep=True)
+        return SequenceEvent(
+            sequence.request_id,
+            finish_reason="stop",
+            num_cached_tokens=sequence.num_cached_tokens,
+        )
 
     def _choose(self, sequence: Sequence, logits: NDArray[float32]) -> SequenceEvent:
         try:
@@ -147,7 +163,13 @@ class Engine:
                 forced += sequence.request.constraint.advance(token_id, piece)
         if finish is not None:
             text += self._finish(sequence)
-        return SequenceEvent(sequence.request_id, tuple(added), text, finish)
+        return SequenceEvent(
+            sequence.request_id,
+            tuple(added),
+            text,
+            finish,
+            num_cached_tokens=None if finish is None else sequence.num_cached_tokens,
+        )
 
     def _append(self, sequence: Sequence, token_id: int) -> tuple[str, FinishReason | None]:
         sequence.token_ids.append(token_id)
@@ -161,18 +183,19 @@ class Engine:
 
     def _finish(self, sequence: Sequence) -> str:
         """Free the sequence; returns the text that was held back."""
-        self._drop(sequence)
+        self._drop(sequence, keep=True)
         return sequence.stop.add(sequence.detokenizer.flush()) + sequence.stop.flush()
 
     def _fail(self, sequence: Sequence, error: EdgeLLMError) -> SequenceEvent:
-        self._drop(sequence)
+        self._drop(sequence, keep=False)
         return SequenceEvent(sequence.request_id, error=error)
 
-    def _drop(self, sequence: Sequence) -> None:
+    def _drop(self, sequence: Sequence, *, keep: bool) -> None:
+        """Forget a sequence; its KV state may stay in the prefix cache."""
         del self._sequences[sequence.request_id]
-        seq_id = self.scheduler.finish(sequence)
-        if seq_id is not None:
-            self.backend.free(seq_id)
+        command = self.scheduler.finish(sequence, keep=keep)
+        if command is not None:
+            command.apply(self.backend)
 
 
 def _batch_item(chunk: ScheduledChunk) -> BatchItem:

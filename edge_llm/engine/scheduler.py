@@ -1,16 +1,18 @@
-"""Which tokens of which sequences go through the model in the next step.
+"""Which tokens of which sequences go through the model in the next step, and with which KV state.
 
 Continuous batching: those who speak get one token each, what is left of the batch goes to prompts
-in the order they came, in chunks. When the KV cache is full the youngest gives way and starts again
-later. Knows sequence lengths and cell counts, no tokens and no model.
+in the order they came, in chunks. A finished sequence stays in the prefix cache for the next one
+that begins alike. When cells run out the cache gives way first, then the youngest sequence, which
+starts again later. Knows lengths, ids and cell counts, no model.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from edge_llm.backends.base import Capabilities
+from edge_llm.backends.base import Backend, Capabilities
+from edge_llm.engine.prefix_cache import Eviction, PrefixCache, PrefixMatch
 from edge_llm.engine.sequence import Sequence, SequenceStatus
 
 
@@ -27,16 +29,72 @@ class ScheduledChunk:
         return self.num_tokens == self.sequence.num_uncomputed
 
 
-class Scheduler:
-    """Owns the waiting and running sequences, the backend's sequence ids and the cell count."""
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Cut a backend sequence down to `length` tokens; 0 frees it."""
 
-    def __init__(self, capabilities: Capabilities) -> None:
+    seq_id: int
+    length: int = 0
+
+    def apply(self, backend: Backend) -> None:
+        """Carry it out."""
+        if self.length == 0:
+            backend.free(self.seq_id)
+        else:
+            kept = backend.truncate(self.seq_id, self.length)
+            assert kept, "only entries that can be rolled back are cut"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Let an empty backend sequence begin with the first `length` tokens of another."""
+
+    source: int
+    target: int
+    length: int
+
+    def apply(self, backend: Backend) -> None:
+        """Carry it out."""
+        backend.fork(self.source, self.target)
+        if backend.length(self.target) > self.length:
+            kept = backend.truncate(self.target, self.length)
+            assert kept, "only state that can be rolled back is shared in part"
+
+
+@dataclass(slots=True)
+class SchedulerStats:
+    """Counts since the engine began."""
+
+    num_preemptions: int = 0
+    prompt_tokens: int = 0
+    """Tokens of all prompts admitted."""
+    cached_tokens: int = 0
+    """Those of them whose KV state was there already."""
+    recomputed_tokens: int = 0
+    """Tokens that went through the model again after a preemption."""
+    num_evictions: int = 0
+
+
+@dataclass(slots=True)
+class Schedule:
+    """What the engine has to do: first the commands in order, then one forward over the chunks."""
+
+    commands: list[Keep | Share] = field(default_factory=list)
+    chunks: list[ScheduledChunk] = field(default_factory=list)
+
+
+class Scheduler:
+    """Owns the waiting and running sequences, the prefix cache, sequence ids and cell counts."""
+
+    def __init__(self, capabilities: Capabilities, *, prefix_cache: bool = True) -> None:
         self._limits = capabilities
-        self._free_seq_ids = list(range(capabilities.max_num_seqs - 1, -1, -1))
+        self._free_seq_ids = list(range(capabilities.num_seq_ids - 1, -1, -1))
+        self._caches = prefix_cache and capabilities.num_seq_ids > capabilities.max_num_seqs
+        self.cache = PrefixCache(can_truncate=capabilities.can_truncate)
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         """In order of arrival."""
-        self.num_preemptions = 0
+        self.stats = SchedulerStats()
         self._admits = True
 
     @property
@@ -46,90 +104,167 @@ class Scheduler:
 
     @property
     def num_used_cells(self) -> int:
-        """KV cells that running sequences hold."""
-        return sum(sequence.num_computed for sequence in self.running)
+        """KV cells that running sequences and cached prefixes hold."""
+        return self.cache.num_cells + sum(s.num_computed - s.num_shared for s in self.running)
 
     def add(self, sequence: Sequence) -> None:
         """Queue a new sequence."""
         self.waiting.append(sequence)
 
-    def schedule(self) -> tuple[list[ScheduledChunk], list[tuple[Sequence, int]]]:
-        """The next batch, and the sequences preempted for it with the ids they held."""
-        preempted = self._make_room_to_speak()
+    def schedule(self) -> Schedule:
+        """What to do next; everything is counted as done already."""
+        schedule = Schedule()
+        self._make_room_to_speak(schedule)
         if self._admits:
-            self._admit()
+            self._admit(schedule)
         budget = min(
             self._limits.max_num_batched_tokens, self._limits.num_kv_cells - self.num_used_cells
         )
-        chunks: list[ScheduledChunk] = []
         for sequence in sorted(self.running, key=lambda s: s.num_uncomputed > 1):
-            if budget == 0:
+            if budget <= 0:
                 break
             num_tokens = min(sequence.num_uncomputed, budget)
-            chunks.append(ScheduledChunk(sequence, num_tokens))
+            schedule.chunks.append(ScheduledChunk(sequence, num_tokens))
             budget -= num_tokens
-        return chunks, preempted
+        return schedule
 
-    def finish(self, sequence: Sequence) -> int | None:
-        """Take a sequence out wherever it is; returns the backend id it held, if any."""
-        held = self._release(sequence)
-        self._admits = True
-        if sequence.status is SequenceStatus.WAITING:
+    def finish(self, sequence: Sequence, *, keep: bool) -> Keep | None:
+        """Take a sequence out wherever it is; its KV state is kept for others if that is asked."""
+        command = None
+        if sequence.status is SequenceStatus.RUNNING:
+            command = self._retire(sequence, keep=keep and self._caches)
+        else:
             self.waiting.remove(sequence)
+        self._admits = True
         sequence.status = SequenceStatus.FINISHED
-        return held
+        return command
 
-    def preempt_youngest(self) -> tuple[Sequence, int] | None:
-        """Send the last arrival back to wait until one finishes; None when only one runs."""
-        if len(self.running) < 2:
+    def reclaim(self) -> Keep | None:
+        """Free some cells: of cached prefixes, else of the youngest sequence; None when none can.
+
+        A sequence that runs alone and shares a prefix gives that up and starts again without.
+        """
+        if (command := self.evict()) is not None:
+            return command
+        if len(self.running) < 2 and not any(s.match for s in self.running):
             return None
-        sequence = self.running[-1]
-        seq_id = self._release(sequence)
-        assert seq_id is not None, "a running sequence holds an id"
+        return self._preempt(self.running[-1])
+
+    def _preempt(self, sequence: Sequence) -> Keep | None:
+        """Send a sequence back to wait; with others still running, until one of them finishes."""
+        command = self._retire(sequence, keep=False)
+        self.stats.num_preemptions += 1
+        self.stats.recomputed_tokens += sequence.num_computed
         sequence.status = SequenceStatus.WAITING
-        sequence.num_computed = 0
+        sequence.num_computed = sequence.num_shared = 0
         self.waiting.appendleft(sequence)
-        self.num_preemptions += 1
         # Let in again at once, it would only be thrown out again.
-        self._admits = False
-        return sequence, seq_id
+        self._admits = not self.running
+        sequence.may_share = bool(self.running)
+        return command
+
+    def evict(self) -> Keep | None:
+        """Give up the cached prefix that was used longest ago; None when none can go."""
+        return self._carry_out(self.cache.evict())
+
+    def _carry_out(self, eviction: Eviction | None) -> Keep | None:
+        if eviction is None:
+            return None
+        self.stats.num_evictions += 1
+        if eviction.keep == 0:
+            self._free_seq_ids.append(eviction.seq_id)
+        return Keep(eviction.seq_id, eviction.keep)
 
     def check_integrity(self) -> None:
-        """Assert that every id is held exactly once; tests call it when the engine is idle."""
+        """Assert that every id is held exactly once; tests call it between steps."""
+        self.cache.check_integrity()
         held = [s.seq_id for s in self.running if s.seq_id is not None]
-        assert sorted([*held, *self._free_seq_ids]) == list(range(self._limits.max_num_seqs))
+        everything = sorted([*held, *self._free_seq_ids, *self.cache.seq_ids])
+        assert everything == list(range(self._limits.num_seq_ids))
         assert all(s.status is SequenceStatus.RUNNING for s in self.running)
         assert all(s.status is SequenceStatus.WAITING for s in self.waiting)
 
-    def _make_room_to_speak(self) -> list[tuple[Sequence, int]]:
-        """Preempt until every running sequence can take at least one token more."""
-        preempted = []
+    def _make_room_to_speak(self, schedule: Schedule) -> None:
+        """Free cells until every running sequence can take at least one token more."""
         while self.num_used_cells + len(self.running) > self._limits.num_kv_cells:
-            victim = self.preempt_youngest()
-            if victim is None:
-                break
-            preempted.append(victim)
-        return preempted
-
-    def _admit(self) -> None:
-        """Start waiting sequences, first come first served, while ids and cells last."""
-        # What the running still have to compute is as good as taken.
-        promised = sum(len(sequence.token_ids) + 1 for sequence in self.running)
-        while self.waiting and self._free_seq_ids:
-            needed = len(self.waiting[0].token_ids) + 1
-            if self.running and promised + needed > self._limits.num_kv_cells:
+            command = self.reclaim()
+            if command is None:
                 return
-            sequence = self.waiting.popleft()
+            schedule.commands.append(command)
+
+    def _admit(self, schedule: Schedule) -> None:
+        """Start waiting sequences, first come first served, while ids and cells last."""
+        while self.waiting and len(self.running) < self._limits.max_num_seqs:
+            sequence = self.waiting[0]
+            match = self._match(sequence)
+            shared = match.num_tokens if match else 0
+            if not self._free_up(len(sequence.token_ids) + 1 - shared, schedule):
+                if match:
+                    self.cache.release(match.node)
+                return
+            self.waiting.popleft()
             sequence.seq_id = self._free_seq_ids.pop()
             sequence.status = SequenceStatus.RUNNING
+            sequence.match = match
             self.running.append(sequence)
-            promised += needed
+            if match:
+                sequence.num_computed = sequence.num_shared = shared
+                source = self.cache.holder(match.node)
+                schedule.commands.append(Share(source, sequence.seq_id, match.num_tokens))
+            self._count(sequence)
 
-    def _release(self, sequence: Sequence) -> int | None:
-        if sequence.status is not SequenceStatus.RUNNING:
+    def _free_up(self, num_cells: int, schedule: Schedule) -> bool:
+        """Evict until a sequence that needs `num_cells` can start; whether it can.
+
+        What the running still have to compute is as good as taken, but a lone sequence always
+        starts: its length was checked against the context.
+        """
+        while True:
+            promised = sum(len(s.token_ids) + 1 - s.num_shared for s in self.running)
+            room = self._limits.num_kv_cells - self.cache.num_cells - promised
+            if self._free_seq_ids and room >= num_cells:
+                return True
+            command = None
+            if not self._free_seq_ids:
+                command = self._carry_out(self.cache.evict_inner())
+            command = command or self.evict()
+            if command is None:
+                return bool(self._free_seq_ids) and not self.running
+            schedule.commands.append(command)
+
+    def _count(self, sequence: Sequence) -> None:
+        if sequence.num_cached_tokens is None:
+            sequence.num_cached_tokens = sequence.num_computed
+            self.stats.prompt_tokens += sequence.num_prompt_tokens
+            self.stats.cached_tokens += sequence.num_computed
+
+    def _match(self, sequence: Sequence) -> PrefixMatch | None:
+        if not self._caches or not sequence.may_share:
             return None
+        return self.cache.match_prefix(sequence.token_ids)
+
+    def _unlock(self, sequence: Sequence) -> None:
+        if sequence.match is not None:
+            self.cache.release(sequence.match.node)
+            sequence.match = None
+
+    def _retire(self, sequence: Sequence, *, keep: bool) -> Keep | None:
+        """Take a sequence out of the running ones; frees its id unless the cache keeps it."""
         self.running.remove(sequence)
         seq_id, sequence.seq_id = sequence.seq_id, None
         assert seq_id is not None, "a running sequence holds an id"
+        kept = (
+            keep
+            and sequence.num_computed > 0
+            and self.cache.insert_prefix(
+                sequence.token_ids[: sequence.num_computed],
+                seq_id,
+                num_shared=sequence.num_shared,
+                pinned=sequence.request.pinned,
+            )
+        )
+        self._unlock(sequence)
+        if kept:
+            return None
         self._free_seq_ids.append(seq_id)
-        return seq_id
+        return Keep(seq_id)

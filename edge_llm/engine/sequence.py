@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Protocol
 
+from edge_llm.engine.prefix_cache import PrefixMatch
 from edge_llm.engine.sampler import Sampler
 from edge_llm.engine.stop import StopStrings
 from edge_llm.errors import EdgeLLMError
@@ -43,6 +44,10 @@ class EngineRequest:
     """Point on `time.monotonic` at which the sequence is given up."""
     visible_tokens: frozenset[int] = frozenset()
     """Control tokens whose spelling belongs in the text, such as `<tool_call>`."""
+    prefill_only: bool = False
+    """Compute the prompt and end: it is wanted in the prefix cache, not answered."""
+    pinned: bool = False
+    """With `prefill_only`: never evict it from the prefix cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,8 @@ class SequenceEvent:
     """Text that is certain now: whole characters, no part of a stop string."""
     finish_reason: FinishReason | None = None
     error: EdgeLLMError | None = None
+    num_cached_tokens: int | None = None
+    """On the last event: prompt tokens whose KV state was reused instead of computed."""
 
     @property
     def is_last(self) -> bool:
@@ -78,6 +85,14 @@ class Sequence:
     """How many of `token_ids` are in the KV cache."""
     seq_id: int | None = None
     """The backend's id while RUNNING."""
+    num_shared: int = 0
+    """How many of the computed tokens are in cells that belong to the prefix cache."""
+    match: PrefixMatch | None = None
+    """The lock on those cells."""
+    may_share: bool = True
+    """Unset when sharing left too little room."""
+    num_cached_tokens: int | None = None
+    """Tokens found in the prefix cache when it first ran."""
     status: SequenceStatus = SequenceStatus.WAITING
 
     @property

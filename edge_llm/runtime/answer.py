@@ -34,6 +34,7 @@ class AnswerBuilder:
         self._calls: list[ToolCall] = []
         self._parsed_calls: list[ParsedToolCall] = []
         self._completion_tokens = 0
+        self._cached_tokens = 0
 
     @property
     def _prompt(self) -> EncodedPrompt:
@@ -44,6 +45,7 @@ class AnswerBuilder:
         if self._first_token_s is None:
             self._first_token_s = time.perf_counter()
         self._completion_tokens += len(event.token_ids)
+        self._cached_tokens = event.num_cached_tokens or 0
         segments = self._parser.add(event.text)
         if event.finish_reason is not None:
             segments = [*segments, *self._parser.finish()]
@@ -87,7 +89,7 @@ class AnswerBuilder:
             threshold=None,
             confidence=None,
             calibrated=False,
-            usage=Usage(len(self._prompt.token_ids), self._completion_tokens),
+            usage=Usage(len(self._prompt.token_ids), self._completion_tokens, self._cached_tokens),
             timings=self._timings(),
             cost_usd=0.0,
             attempts=1,

@@ -62,9 +62,12 @@ def run_alone(wanted: EngineRequest) -> Outcome:
 def assert_nothing_leaks(engine: Engine) -> None:
     backend = engine.backend
     assert isinstance(backend, FakeBackend)
-    assert backend.num_used_cells == 0
     assert not engine.scheduler.running
     assert not engine.scheduler.waiting
+    engine.scheduler.check_integrity()
+    engine.clear_prefix_cache()
+    assert engine.scheduler.num_used_cells == 0
+    assert backend.num_used_cells == 0
     engine.scheduler.check_integrity()
 
 
@@ -279,7 +282,7 @@ def test_a_backend_that_is_full_sends_the_youngest_back_and_loses_nobody() -> No
     while engine.has_work:
         collect(outcomes, engine.step())
 
-    assert engine.scheduler.num_preemptions > 0
+    assert engine.scheduler.stats.num_preemptions > 0
     for request_id, one in zip(ids, wanted, strict=True):
         assert outcomes[request_id].token_ids == run_alone(one).token_ids
     assert_nothing_leaks(engine)

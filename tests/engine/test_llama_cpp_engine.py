@@ -52,6 +52,13 @@ def prompt(backend: Backend, text: str) -> tuple[int, ...]:
     )
 
 
+def generate_alone(backend: Backend, request: EngineRequest) -> tuple[int, ...]:
+    engine = Engine(backend)
+    (tokens,) = generate(engine, [request])
+    engine.clear_prefix_cache()
+    return tokens
+
+
 def generate(engine: Engine, requests: Sequence[EngineRequest]) -> list[tuple[int, ...]]:
     ids = [engine.add_request(request) for request in requests]
     outputs: dict[int, tuple[int, ...]] = dict.fromkeys(ids, ())
@@ -76,7 +83,8 @@ def margin(backend: Backend, tokens: Sequence[int]) -> float:
 
 def assert_nothing_leaks(engine: Engine) -> None:
     engine.scheduler.check_integrity()
-    for seq_id in range(engine.backend.capabilities.max_num_seqs):
+    engine.clear_prefix_cache()
+    for seq_id in range(engine.backend.capabilities.num_seq_ids):
         assert engine.backend.length(seq_id) == 0
 
 
@@ -85,10 +93,11 @@ def test_batched_answers_equal_solo_answers_but_for_ties(backend: Backend, seed:
     rng = random.Random(seed)
     params = SamplingParams(temperature=0.0, max_tokens=60)
     requests = [EngineRequest(prompt(backend, rng.choice(COMMANDS)), params) for _ in range(10)]
-    solo = [generate(Engine(backend), [request])[0] for request in requests]
+    solo = [generate_alone(backend, request) for request in requests]
 
     engine = Engine(backend)
     batched = generate(engine, requests)
+    assert_nothing_leaks(engine)
 
     for request, alone, together in zip(requests, solo, batched, strict=True):
         pairs = zip(alone, together, strict=False)
@@ -97,14 +106,13 @@ def test_batched_answers_equal_solo_answers_but_for_ties(backend: Backend, seed:
             assert len(alone) == len(together)
         else:
             assert margin(backend, [*request.token_ids, *alone[:split]]) < TIE
-    assert_nothing_leaks(engine)
 
 
 def test_a_fixed_seed_gives_the_same_answer_again(backend: Backend) -> None:
     params = SamplingParams(temperature=1.5, top_k=0, top_p=1.0, min_p=0.0, seed=5, max_tokens=40)
     request = EngineRequest(prompt(backend, "good morning"), params)
 
-    first, second = (generate(Engine(backend), [request]) for _ in range(2))
+    first, second = (generate_alone(backend, request) for _ in range(2))
 
     assert first == second
 

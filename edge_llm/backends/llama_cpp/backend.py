@@ -49,6 +49,7 @@ def load_llama_cpp(path: Path, config: EdgeConfig) -> LlamaCppBackend:
         file,
         context_size=context_size,
         max_num_seqs=config.max_num_seqs,
+        prefix_slots=config.prefix_slots,
         threads=config.threads or default_threads(file.info.weight_bytes),
     )
 
@@ -73,14 +74,22 @@ class LlamaCppBackend(Backend):
     """Owns one llama.cpp model and one context on it."""
 
     def __init__(
-        self, file: GGUFFile, *, context_size: int, max_num_seqs: int, threads: int
+        self,
+        file: GGUFFile,
+        *,
+        context_size: int,
+        max_num_seqs: int,
+        prefix_slots: int,
+        threads: int,
     ) -> None:
         self._lib = load_library()
         self._model: Any = None
         self._context: Any = None
         try:
             self._model = self._load_model(file)
-            self._context = self._open_context(file, context_size, max_num_seqs, threads)
+            self._context = self._open_context(
+                file, context_size, max_num_seqs + prefix_slots, threads
+            )
         except BaseException:
             self.close()
             raise
@@ -92,7 +101,7 @@ class LlamaCppBackend(Backend):
             chat_template=file.info.chat_template,
             sampling=file.info.sampling,
         )
-        self.capabilities = self._measure(max_num_seqs)
+        self.capabilities = self._measure(max_num_seqs, max_num_seqs + prefix_slots)
         self._batch = TokenBatch(self._lib, self.capabilities.max_num_batched_tokens)
         self._views: dict[tuple[int, int], NDArray[np.float32]] = {}
 
@@ -108,13 +117,13 @@ class LlamaCppBackend(Backend):
         return model
 
     def _open_context(
-        self, file: GGUFFile, context_size: int, max_num_seqs: int, threads: int
+        self, file: GGUFFile, context_size: int, num_seq_ids: int, threads: int
     ) -> Any:
         params = self._lib.llama_context_default_params()
         params.n_ctx = context_size
         params.n_batch = min(MAX_BATCHED_TOKENS, context_size)
         params.n_ubatch = params.n_batch
-        params.n_seq_max = max_num_seqs
+        params.n_seq_max = num_seq_ids
         params.kv_unified = True
         params.n_threads = threads
         params.n_threads_batch = threads
@@ -127,7 +136,7 @@ class LlamaCppBackend(Backend):
             )
         return context
 
-    def _measure(self, max_num_seqs: int) -> Capabilities:
+    def _measure(self, max_num_seqs: int, num_seq_ids: int) -> Capabilities:
         lib = self._lib
         rolls_back = not (
             lib.llama_model_is_recurrent(self._model) or lib.llama_model_is_hybrid(self._model)
@@ -136,6 +145,7 @@ class LlamaCppBackend(Backend):
         return Capabilities(
             max_model_len=int(lib.llama_n_ctx_seq(self._context)),
             max_num_seqs=max_num_seqs,
+            num_seq_ids=num_seq_ids,
             num_kv_cells=num_cells,
             max_num_batched_tokens=int(lib.llama_n_batch(self._context)),
             can_share_prefix=rolls_back,
@@ -229,8 +239,8 @@ class LlamaCppBackend(Backend):
         _free(self._lib.llama_model_free, model)
 
     def _checked(self, seq_id: int) -> int:
-        if not 0 <= seq_id < self.capabilities.max_num_seqs:
-            raise ValueError(f"sequence id {seq_id} is outside 0..max_num_seqs")
+        if not 0 <= seq_id < self.capabilities.num_seq_ids:
+            raise ValueError(f"sequence id {seq_id} is outside 0..num_seq_ids")
         return seq_id
 
 

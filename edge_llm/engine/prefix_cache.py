@@ -1,0 +1,238 @@
+"""KV state of earlier sequences, found again by the tokens it stands for: a radix tree.
+
+Each node is a run of tokens whose KV cells exist once, however many sequences go on below it. An
+*entry* is a finished sequence that was kept: it holds a backend sequence id, and with it the cells
+of all nodes from the root down to its own. Knows token ids and cell counts, no backend: the
+scheduler has done what is said here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+@dataclass(eq=False, slots=True)
+class Node:
+    """A run of tokens below its parent."""
+
+    tokens: tuple[int, ...]
+    end: int
+    """Tokens from the root to the end of this node."""
+    parent: Node | None
+    children: dict[int, Node] = field(default_factory=dict)
+    """By first token."""
+    seq_id: int | None = None
+    """The backend's id of the entry that ends here."""
+    num_users: int = 0
+    """Running sequences that share the cells up to here."""
+    pinned: bool = False
+    last_used: int = 0
+    """Reading of the cache's own clock, which counts uses."""
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether it has to stay even without an entry below it."""
+        return self.pinned or self.num_users > 0
+
+
+class PrefixMatch(NamedTuple):
+    """What of a prompt is there already."""
+
+    node: Node
+    """Ends where the prefix ends; locked for the one who asked."""
+    num_tokens: int
+
+
+class Eviction(NamedTuple):
+    """What an entry has to give back."""
+
+    seq_id: int
+    keep: int
+    """Tokens it still has to hold for others; 0 frees it, and its id, altogether."""
+
+
+class PrefixCache:
+    """Owns the entries and says which one has to go."""
+
+    def __init__(self, *, can_truncate: bool) -> None:
+        self._can_truncate = can_truncate
+        self._root = Node((), 0, None)
+        self._clock = 0
+        self.num_cells = 0
+        """KV cells that entries hold."""
+
+    def match_prefix(self, token_ids: Sequence[int]) -> PrefixMatch | None:
+        """The longest usable prefix of `token_ids`, never all of them; locked until `release`.
+
+        One token is left over at least, because KV state holds no logits. State that cannot be
+        rolled back is of use only where an entry ends.
+        """
+        node, length = self._descend(token_ids, len(token_ids) - 1)
+        if not self._can_truncate:
+            node = _deepest_entry(node, length)
+            length = node.end
+        if length == 0:
+            return None
+        node = self._node_ending_at(node, length)
+        self._touch(node)
+        node.num_users += 1
+        return PrefixMatch(node, length)
+
+    def holder(self, node: Node) -> int:
+        """The backend id of an entry that holds the cells of `node`, until the next `evict`."""
+        return next(entry.seq_id for entry in _walk(node) if entry.seq_id is not None)
+
+    def release(self, node: Node) -> None:
+        """Undo the lock of a match; its sequence shares the cells no more, or was inserted."""
+        assert node.num_users > 0, "locked by a match"
+        node.num_users -= 1
+
+    def insert_prefix(
+        self, token_ids: Sequence[int], seq_id: int, *, num_shared: int, pinned: bool = False
+    ) -> bool:
+        """Keep a sequence that holds `token_ids`, the first `num_shared` of them in shared cells.
+
+        False where another was quicker: some of its own cells are here already. The caller should
+        free it; the next one that begins alike will share from the start.
+        """
+        node, length = self._descend(token_ids, len(token_ids))
+        node = self._node_ending_at(node, length)
+        self._touch(node)
+        if length > num_shared or length == len(token_ids):
+            node.pinned |= pinned and length == len(token_ids)
+            return False
+        node = self._add_child(node, tuple(token_ids[length:]))
+        node.seq_id, node.pinned = seq_id, pinned
+        self._touch(node)
+        return True
+
+    def evict(self) -> Eviction | None:
+        """Give up the entry used longest ago, as far as nobody needs it; None when all are needed.
+
+        Recency alone decides: what an entry costs to compute again grows as its cells do.
+        """
+        leaves = (node for node in _walk(self._root) if not node.children and not node.is_needed)
+        node = min(leaves, key=lambda leaf: leaf.last_used, default=self._root)
+        if node is self._root:
+            return None
+        seq_id = node.seq_id
+        assert seq_id is not None, "a leaf is an entry"
+        self._drop(node)
+        while (node := _parent(node)) is not self._root and _is_useless(node):
+            self._drop(node)
+        if node is self._root or node.children or node.seq_id is not None:
+            return Eviction(seq_id, 0)
+        # Nobody else holds these cells: the entry stays, cut down to them.
+        node.seq_id = seq_id
+        return Eviction(seq_id, node.end)
+
+    def evict_inner(self) -> Eviction | None:
+        """Give up an entry that others go on from: frees its id, not its cells."""
+        inner = [
+            node
+            for node in _walk(self._root)
+            if node.children
+            and node.seq_id is not None
+            # Cells can be shared from any entry below, but state that cannot be cut only from here.
+            and (self._can_truncate or not node.is_needed)
+        ]
+        if not inner:
+            return None
+        node = min(inner, key=lambda n: n.last_used)
+        seq_id, node.seq_id = node.seq_id, None
+        assert seq_id is not None, "only entries are chosen"
+        return Eviction(seq_id, 0)
+
+    @property
+    def seq_ids(self) -> list[int]:
+        """Backend ids that entries hold."""
+        return [node.seq_id for node in _walk(self._root) if node.seq_id is not None]
+
+    def check_integrity(self) -> None:
+        """Assert that counts and links agree; tests call it."""
+        nodes = [node for node in _walk(self._root) if node is not self._root]
+        assert self.num_cells == sum(len(node.tokens) for node in nodes)
+        assert len(set(self.seq_ids)) == len(self.seq_ids)
+        for node in nodes:
+            assert node.parent is not None
+            assert node.parent.children[node.tokens[0]] is node
+            assert node.end == node.parent.end + len(node.tokens)
+            assert node.tokens
+            assert node.children or node.seq_id is not None
+
+    def _descend(self, token_ids: Sequence[int], limit: int) -> tuple[Node, int]:
+        """The deepest node that the first `limit` tokens reach into, and how many agree."""
+        node, length = self._root, 0
+        while length < limit:
+            child = node.children.get(token_ids[length])
+            if child is None:
+                break
+            common = _num_common(child.tokens, token_ids[length : min(limit, child.end)])
+            node, length = child, length + common
+            if length < child.end:
+                break
+        return node, length
+
+    def _node_ending_at(self, node: Node, end: int) -> Node:
+        """`node`, or where it goes on beyond `end` its upper part, split off."""
+        if node.end == end:
+            return node
+        parent = node.parent
+        assert parent is not None, "the root ends where nothing can begin"
+        assert parent.end < end < node.end, "end lies within the node"
+        cut = end - parent.end
+        upper = Node(node.tokens[:cut], end, parent, last_used=node.last_used)
+        parent.children[upper.tokens[0]] = upper
+        node.tokens, node.parent = node.tokens[cut:], upper
+        upper.children[node.tokens[0]] = node
+        return upper
+
+    def _add_child(self, parent: Node, tokens: tuple[int, ...]) -> Node:
+        child = Node(tokens, parent.end + len(tokens), parent)
+        parent.children[tokens[0]] = child
+        self.num_cells += len(tokens)
+        return child
+
+    def _drop(self, node: Node) -> None:
+        del _parent(node).children[node.tokens[0]]
+        self.num_cells -= len(node.tokens)
+
+    def _touch(self, node: Node | None) -> None:
+        self._clock += 1
+        while node is not None:
+            node.last_used = self._clock
+            node = node.parent
+
+
+def _parent(node: Node) -> Node:
+    assert node.parent is not None, "not the root"
+    return node.parent
+
+
+def _is_useless(node: Node) -> bool:
+    return not node.children and node.seq_id is None and not node.is_needed
+
+
+def _deepest_entry(node: Node, length: int) -> Node:
+    """The last entry on the way to `node` that ends within `length` tokens, or the root."""
+    while node.parent is not None and (node.seq_id is None or node.end > length):
+        node = node.parent
+    return node
+
+
+def _walk(node: Node) -> Iterator[Node]:
+    """A node and all below it, without recursion: conversations grow deep."""
+    stack = [node]
+    while stack:
+        node = stack.pop()
+        yield node
+        stack.extend(node.children.values())
+
+
+def _num_common(left: Sequence[int], right: Sequence[int]) -> int:
+    """How many tokens agree from the start."""
+    if tuple(left[: len(right)]) == tuple(right):
+        return len(right)
+    return next(i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b)
