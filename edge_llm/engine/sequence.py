@@ -13,7 +13,7 @@ from edge_llm.engine.stop import StopStrings
 from edge_llm.errors import EdgeLLMError
 from edge_llm.prompt.detokenize import Detokenizer
 from edge_llm.prompt.tokenizer import Tokenizer
-from edge_llm.types import FinishReason, SamplingParams
+from edge_llm.types import FinishReason, SamplingParams, TokenStatistics
 
 
 class Constraint(Protocol):
@@ -43,6 +43,8 @@ class EngineRequest:
     """Point on `time.monotonic` at which the sequence is given up."""
     visible_tokens: frozenset[int] = frozenset()
     """Control tokens whose spelling belongs in the text, such as `<tool_call>`."""
+    statistics: int | None = None
+    """How many most likely tokens to report with each token; None reports no statistics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,11 @@ class SequenceEvent:
     """Text that is certain now: whole characters, no part of a stop string."""
     finish_reason: FinishReason | None = None
     error: EdgeLLMError | None = None
+    statistics: tuple[TokenStatistics | None, ...] = ()
+    """One for each of `token_ids` where the request asked for them, else empty.
+
+    None for a token that the constraint forced: no logits were computed for it.
+    """
 
     @property
     def is_last(self) -> bool:
