@@ -90,6 +90,11 @@ class SamplingParams:
         return self.temperature == 0.0 or self.top_k == 1
 
     @property
+    def filters(self) -> bool:
+        """Whether any token is left out for being unlikely."""
+        return bool(self.top_k or self.top_p < 1.0 or self.min_p)
+
+    @property
     def penalises(self) -> bool:
         """Whether any penalty looks at the tokens so far."""
         return bool(
@@ -144,6 +149,41 @@ _RANGES: tuple[tuple[str, str, Any], ...] = (
     ("stop", "non-empty strings", _is_stop),
     ("logit_bias", "token ids with numbers from -100 to 100", _is_bias),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class TokenStatistics:
+    """What the model itself thought of one token that was chosen from its logits.
+
+    From the raw logits z of the whole vocabulary: before penalties, bias, temperature, filters and
+    masks. Logarithms are natural, so that log-probabilities and entropy are in nats.
+    """
+
+    token_id: int
+    """The token that was chosen, not always the most likely one."""
+    logprob: float
+    """Of the chosen token: z[token_id] - logsumexp."""
+    logsumexp: float
+    """log(sum(exp(z))): turns any logit of this step into a log-probability."""
+    top_ids: tuple[int, ...]
+    """The k most likely tokens, most likely first, equal ones by the smaller id.
+
+    Shorter when fewer tokens are possible at all: k is larger than the vocabulary, or the model
+    itself gave the rest a logit of -inf.
+    """
+    top_logprobs: tuple[float, ...]
+    """Log-probabilities of `top_ids`, over the whole vocabulary."""
+    margin: float
+    """Probability of the most likely token less that of the second, in [0, 1]."""
+    entropy: float
+    """-sum(q * log(q)) over `top_ids`, where q are their probabilities divided by their sum.
+
+    From 0 to log(k); 0 for fewer than two tokens.
+    """
+    rank: int
+    """How many tokens come before the chosen one in the order of `top_ids`; 0 is most likely."""
+    time_s: float = field(compare=False)
+    """When it was chosen, on `time.monotonic`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,10 @@ from numpy import float32
 from numpy.typing import NDArray
 
 from edge_llm.backends.base import Backend, BatchItem, KVCacheFullError
+from edge_llm.engine.logits import LogitRow, Workspace
 from edge_llm.engine.scheduler import ScheduledChunk, Scheduler
 from edge_llm.engine.sequence import EngineRequest, Sequence, SequenceEvent, create_sequence
+from edge_llm.engine.statistics import token_statistics
 from edge_llm.errors import (
     BackendError,
     ContextLengthExceededError,
@@ -32,6 +34,7 @@ class Engine:
         self.scheduler = Scheduler(backend.capabilities)
         self._sequences: dict[int, Sequence] = {}
         self._request_ids = itertools.count()
+        self._workspace = Workspace()
 
     @property
     def has_work(self) -> bool:
@@ -43,7 +46,8 @@ class Engine:
 
         Raises:
             ContextLengthExceededError: prompt and `max_tokens` do not fit in the context.
-            InvalidParameterError: no tokens, or ids outside the vocabulary.
+            InvalidParameterError: no tokens, ids outside the vocabulary, or a negative number
+                of statistics.
         """
         self._refuse_impossible(request)
         request_id = next(self._request_ids)
@@ -107,6 +111,10 @@ class Engine:
             )
         if not request.token_ids:
             raise InvalidParameterError("the prompt is empty", hint="pass at least one token")
+        if request.statistics is not None and request.statistics < 0:
+            raise InvalidParameterError(
+                f"statistics must be None, 0 or more, not {request.statistics}"
+            )
         vocab_size = self.backend.tokenizer.vocab_size
         for token_id in itertools.chain(request.token_ids, request.params.logit_bias):
             if not 0 <= token_id < vocab_size:
@@ -147,9 +155,12 @@ class Engine:
 
     def _choose(self, sequence: Sequence, logits: NDArray[float32]) -> SequenceEvent:
         try:
-            token_id = sequence.sampler.sample(logits)
+            row = LogitRow(logits, self._workspace)
+            token_id = sequence.sampler.sample(row)
         except BackendError as error:
             return self._fail(sequence, error)
+        num_top = sequence.request.statistics
+        chosen = None if num_top is None else token_statistics(row, token_id, num_top)
         added: list[int] = []
         text = ""
         forced = [token_id]
@@ -169,6 +180,7 @@ class Engine:
             text,
             finish,
             num_cached_tokens=None if finish is None else sequence.num_cached_tokens,
+            statistics=() if chosen is None else (chosen, *[None] * (len(added) - 1)),
         )
 
     def _append(self, sequence: Sequence, token_id: int) -> tuple[str, FinishReason | None]:

@@ -1,22 +1,31 @@
 """Choosing the next token from one row of logits, the same way for every backend.
 
-Knows no model. Never sorts a vocabulary: only the few tokens near the top are ever put in order.
+Knows no model. Never sorts a vocabulary: only the few tokens near the top, or near the border of a
+nucleus, are ever put in order.
 """
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_llm.errors import BackendError
+from edge_llm.engine.logits import FEW, Leaders, LogitRow
 from edge_llm.types import RANDOM_SEED_BITS, SamplingParams
 
-_FIRST_CUT = 12.0
-"""Nats below the top to look first; a token there has at most 6e-6 of the top one's probability."""
+_SORTABLE = 2048
+"""Tokens that may be put in order; more are narrowed down first."""
+
+_LOOKS = (FEW, 8 * FEW)
+"""How many of the most likely tokens are looked at in turn, before all of them."""
+
+_SAMPLE = 2048
+"""Tokens to guess from where a nucleus ends, at least."""
 
 
 class Sampler:
@@ -31,31 +40,34 @@ class Sampler:
         self._bias_ids = np.fromiter(params.logit_bias.keys(), np.int64, len(params.logit_bias))
         self._bias = np.fromiter(params.logit_bias.values(), np.float32, len(params.logit_bias))
 
-    def sample(self, logits: NDArray[np.float32]) -> int:
-        """The next token id, from logits (vocab_size,) that are changed in place.
+    def sample(self, row: LogitRow) -> int:
+        """The next token id.
 
         Raises:
-            BackendError: the logits are not numbers.
+            BackendError: nothing is possible any more.
         """
-        self._adjust(logits)
-        top = logits.max()
-        if not np.isfinite(top):
-            raise BackendError("the model computed logits that are not numbers")
-        if self.params.greedy:
-            return int(logits.argmax())
-        return self._draw(logits, float(top))
+        if self._edits:
+            row = self._edit(row)
+        return row.best_id if self.params.greedy else self._draw(row)
 
     def accept(self, token_id: int) -> None:
         """Remember a token that joined the sequence, sampled or forced."""
         self._generated[token_id] += 1
         self._window.append(token_id)
 
-    def _adjust(self, logits: NDArray[np.float32]) -> None:
-        params = self.params
-        if params.penalises:
+    @property
+    def _edits(self) -> bool:
+        """Whether any logit is to be changed."""
+        return self.params.penalises or len(self._bias_ids) > 0
+
+    def _edit(self, row: LogitRow) -> LogitRow:
+        """A copy with penalties and bias; the model's own logits stay as they are."""
+        logits = row.workspace.edited
+        np.copyto(logits, row.logits)
+        if self.params.penalises:
             self._penalise(logits)
-        if len(self._bias_ids):
-            logits[self._bias_ids] += self._bias
+        logits[self._bias_ids] += self._bias
+        return LogitRow(logits, row.workspace)
 
     def _penalise(self, logits: NDArray[np.float32]) -> None:
         params = self.params
@@ -69,71 +81,146 @@ class Sampler:
             counts = np.fromiter(self._generated.values(), np.float32, len(self._generated))
             logits[ids] -= params.presence_penalty + params.frequency_penalty * counts
 
-    def _draw(self, logits: NDArray[np.float32], top: float) -> int:
+    def _draw(self, row: LogitRow) -> int:
         params = self.params
-        if params.top_k == 0 and params.top_p == 1.0:
-            return self._draw_from_all(logits, top)
-        if params.top_k:
-            ids = _top_k(logits, top, params.top_k, params.temperature)
-            weights = _weights(logits[ids], top, params.temperature)
-            total = float(weights.sum())
-        else:
-            ids, weights, total = _nucleus_candidates(logits, top, params.temperature, params.top_p)
-        keep = _nucleus_size(weights, total, params.top_p)
+        looks: tuple[int, ...] = (params.top_k,) if params.top_k else _LOOKS
+        if looks[0] > _SORTABLE or not params.filters:
+            looks = ()
+        for count in looks:
+            token_id = self._draw_from_leaders(row, count)
+            if token_id is not None:
+                return token_id
+        return self._draw_from_many(row)
+
+    def _draw_from_leaders(self, row: LogitRow, count: int) -> int | None:
+        """Look at the `count` most likely tokens only; None when others pass the filters too."""
+        params = self.params
+        ids, logits = (found[:count] for found in row.leaders(count))
+        weights = np.exp((logits.astype(np.float64) - row.top) / params.temperature)
+        is_all = params.top_k > 0 or len(ids) == len(row.logits)
+        keep = len(ids)
+        if params.top_p < 1.0:
+            total = float(weights.sum()) if is_all else row.mass(params.temperature)
+            reached = np.searchsorted(np.cumsum(weights), params.top_p * total, side="left")
+            keep = min(keep, int(reached) + 1)
         # Weights are relative to the most likely token, as min_p is.
         keep = min(keep, int(np.searchsorted(-weights, -params.min_p, side="right")))
-        return int(ids[self._pick(weights[: max(1, keep)])])
+        if keep == len(ids) and not is_all:
+            return None
+        return int(ids[_pick(weights[: max(1, keep)], self._random.random())[0]])
 
-    def _draw_from_all(self, logits: NDArray[np.float32], top: float) -> int:
-        weights = _weights(logits, top, self.params.temperature)
-        weights[weights < self.params.min_p] = 0.0
-        return self._pick(weights)
-
-    def _pick(self, weights: NDArray[np.float64]) -> int:
-        cumulative = np.cumsum(weights)
-        point = self._random.random() * cumulative[-1]
-        return min(int(np.searchsorted(cumulative, point, side="right")), len(weights) - 1)
-
-
-def _weights(logits: NDArray[np.float32], top: float, temperature: float) -> NDArray[np.float64]:
-    """Probabilities relative to the most likely token, in [0, 1]."""
-    return np.exp((logits.astype(np.float64) - top) / temperature)
-
-
-def _in_order(logits: NDArray[np.float32], ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """`ids` from the most to the least likely; equal logits by the smaller id."""
-    return ids[np.argsort(-logits[ids], kind="stable")]
-
-
-def _top_k(
-    logits: NDArray[np.float32], top: float, k: int, temperature: float
-) -> NDArray[np.int64]:
-    """The k most likely token ids, in order: (min(k, vocab_size),)."""
-    near = np.flatnonzero(logits >= top - _FIRST_CUT * max(temperature, 1.0))
-    if len(near) < k:
-        near = np.arange(len(logits))
-    if len(near) > k:
-        kth = np.partition(logits[near], len(near) - k)[len(near) - k]
-        near = near[logits[near] >= kth]
-    return _in_order(logits, near)[:k]
+    def _draw_from_many(self, row: LogitRow) -> int:
+        """As `_draw`, in time proportional to the vocabulary however flat the distribution is."""
+        params = self.params
+        weights = row.weights(params.temperature)
+        grid = row.workspace.grid
+        if 0 < params.top_k < len(weights):
+            num_below = len(weights) - params.top_k
+            least = np.partition(row.logits, num_below)[num_below]
+            num_equal = params.top_k - int(np.count_nonzero(row.logits > least))
+            _keep_from(row.logits, weights, least, num_equal)
+        if params.top_p < 1.0:
+            target = params.top_p * float(grid.sum(axis=0).sum(dtype=np.float64))
+            known = row.leaders(_LOOKS[-1])
+            border = _nucleus_border(row.logits, weights, target, known)
+            _keep_from(row.logits, weights, *border)
+        if params.min_p:
+            np.multiply(weights, weights >= params.min_p, out=weights)
+        column, rest = _pick(grid.sum(axis=0, dtype=np.float32), self._random.random())
+        return _pick(grid[:, column], rest)[0] * grid.shape[1] + column
 
 
-def _nucleus_candidates(
-    logits: NDArray[np.float32], top: float, temperature: float, top_p: float
-) -> tuple[NDArray[np.int64], NDArray[np.float64], float]:
-    """Tokens in order that hold at least `top_p`, their weights, and the weight of all tokens."""
-    total = float(_weights(logits, top, temperature).sum())
-    near = np.flatnonzero(logits >= top - _FIRST_CUT * temperature)
-    ids = _in_order(logits, near)
-    weights = _weights(logits[ids], top, temperature)
-    if weights.sum() < top_p * total:
-        ids = _in_order(logits, np.arange(len(logits)))
-        weights = _weights(logits[ids], top, temperature)
-    return ids, weights, total
+def _pick(weights: NDArray[np.floating[Any]], uniform: float) -> tuple[int, float]:
+    """The index that `uniform` in [0, 1) falls on, and how far into its share, again in [0, 1)."""
+    cumulative = np.cumsum(weights, dtype=np.float64)
+    # Below the end even when the product is rounded up: what weighs nothing is never taken.
+    point = min(uniform * cumulative[-1], np.nextafter(cumulative[-1], 0.0))
+    index = int(np.searchsorted(cumulative, point, side="right"))
+    begin = cumulative[index - 1] if index else 0.0
+    return index, float((point - begin) / (cumulative[index] - begin))
 
 
-def _nucleus_size(weights: NDArray[np.float64], total: float, top_p: float) -> int:
-    """How many of the ordered weights it takes to hold `top_p` of the total; at least 1."""
-    if top_p == 1.0:
-        return len(weights)
-    return int(np.searchsorted(np.cumsum(weights), top_p * total, side="left")) + 1
+def _keep_from(
+    logits: NDArray[np.float32], weights: NDArray[np.float32], least: np.float32, num_equal: int
+) -> None:
+    """Zero the weights of logits below `least`, and of those equal to it after `num_equal`."""
+    np.multiply(weights, logits >= least, out=weights)
+    weights[np.flatnonzero(logits == least)[num_equal:]] = 0.0
+
+
+def _nucleus_border(
+    logits: NDArray[np.float32], weights: NDArray[np.float32], target: float, known: Leaders
+) -> tuple[np.float32, int]:
+    """The least likely logit in the nucleus that weighs `target`, and how many tokens with it.
+
+    A quickselect by weight: two logits that bracket the border are guessed from a sample, and one
+    of the three groups that they make stays in question.
+    """
+    # The few that weigh most are set aside: a sample would miss them or count them many times.
+    heavy = known.ids[known.logits > known.logits[-1]]
+    heavy_weights = weights[heavy]
+    cumulative = np.cumsum(heavy_weights, dtype=np.float64)
+    above = float(cumulative[-1]) if len(heavy) else 0.0
+    if above >= target:
+        return _border(known.logits, cumulative, target)
+    weights[heavy] = 0.0
+    try:
+        return _search_border(logits, weights, target, above)
+    finally:
+        weights[heavy] = heavy_weights
+
+
+def _search_border(
+    logits: NDArray[np.float32], weights: NDArray[np.float32], target: float, above: float
+) -> tuple[np.float32, int]:
+    while len(logits) > _SORTABLE:
+        high, low = _bracket(logits, weights, target - above)
+        for group in _groups(logits, high, low):
+            inside = float(np.multiply(weights, group).sum())
+            if above + inside >= target:
+                break
+            above += inside
+        else:  # rounding: the groups together fell short of what was summed up before
+            return np.float32(-np.inf), len(logits)
+        chosen = np.flatnonzero(group)  # far faster than indexing with a mask
+        logits, weights = logits[chosen], weights[chosen]
+        if high == low == logits[0]:
+            return high, math.ceil((target - above) / float(weights.max()))
+    order = np.argsort(-logits, kind="stable")
+    return _border(logits[order], above + np.cumsum(weights[order], dtype=np.float64), target)
+
+
+def _border(
+    logits: NDArray[np.float32], cumulative: NDArray[np.float64], target: float
+) -> tuple[np.float32, int]:
+    """Where the ordered `logits` with these cumulative weights reach `target`."""
+    last = min(int(np.searchsorted(cumulative, target, side="left")), len(cumulative) - 1)
+    least = logits[last]
+    return least, last + 1 - int(np.count_nonzero(logits > least))
+
+
+def _bracket(
+    logits: NDArray[np.float32], weights: NDArray[np.float32], target: float
+) -> tuple[np.float32, np.float32]:
+    """Two of the logits, higher and lower, that the border is probably between."""
+    stride = len(logits) // _SAMPLE
+    sample = logits[::stride]
+    order = np.argsort(-sample)
+    sample, weights = sample[order], weights[::stride][order].astype(np.float64)
+    reached = np.cumsum(weights) * stride
+    errors = np.sqrt(np.cumsum(weights**2)) * stride
+    last = len(sample) - 1
+    slack = 3 * float(errors[min(last, int(np.searchsorted(reached, target)))])
+    high, low = np.searchsorted(reached, [target - slack, target + slack]).tolist()
+    return sample[min(last, high)], sample[min(last, low)]
+
+
+def _groups(
+    logits: NDArray[np.float32], high: np.float32, low: np.float32
+) -> Iterator[NDArray[np.bool_]]:
+    """Masks of three groups, from the most to the least likely; none holds both pivots."""
+    above = logits > high
+    yield above
+    between = logits == high if high == low else (logits > low) & ~above
+    yield between
+    yield ~(above | between)

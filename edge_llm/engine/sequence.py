@@ -14,7 +14,7 @@ from edge_llm.engine.stop import StopStrings
 from edge_llm.errors import EdgeLLMError
 from edge_llm.prompt.detokenize import Detokenizer
 from edge_llm.prompt.tokenizer import Tokenizer
-from edge_llm.types import FinishReason, SamplingParams
+from edge_llm.types import FinishReason, SamplingParams, TokenStatistics
 
 
 class Constraint(Protocol):
@@ -48,6 +48,8 @@ class EngineRequest:
     """Compute the prompt and end: it is wanted in the prefix cache, not answered."""
     pinned: bool = False
     """With `prefill_only`: never evict it from the prefix cache."""
+    statistics: int | None = None
+    """How many most likely tokens to report with each token; None reports no statistics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,11 @@ class SequenceEvent:
     error: EdgeLLMError | None = None
     num_cached_tokens: int | None = None
     """On the last event: prompt tokens whose KV state was reused instead of computed."""
+    statistics: tuple[TokenStatistics | None, ...] = ()
+    """One for each of `token_ids` where the request asked for them, else empty.
+
+    None for a token that the constraint forced: no logits were computed for it.
+    """
 
     @property
     def is_last(self) -> bool:

@@ -7,6 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from edge_llm.engine import logits as logits_module
+from edge_llm.engine import sampler as sampler_module
+from edge_llm.engine.logits import LogitRow, Workspace
 from edge_llm.engine.sampler import Sampler
 from edge_llm.errors import BackendError
 from edge_llm.types import SamplingParams
@@ -18,9 +21,14 @@ def logits_of(*probabilities: float) -> NDArray[np.float32]:
     return np.log(np.array(probabilities, np.float32))
 
 
+def row_of(values: list[float]) -> LogitRow:
+    return LogitRow(np.array(values, np.float32))
+
+
 def draws(params: SamplingParams, logits: NDArray[np.float32], n: int = 400) -> list[int]:
     sampler = Sampler(params, [])
-    return [sampler.sample(logits.copy()) for _ in range(n)]
+    workspace = Workspace()
+    return [sampler.sample(LogitRow(logits, workspace)) for _ in range(n)]
 
 
 def allowed(logits: NDArray[np.float32], params: SamplingParams) -> set[int]:
@@ -82,8 +90,8 @@ def test_zero_temperature_takes_the_most_likely_token() -> None:
 def test_repetition_penalty_looks_at_the_prompt_too() -> None:
     params = replace(PLAIN, temperature=0.0, repetition_penalty=5.0)
 
-    assert Sampler(params, [1]).sample(np.array([1.0, 2.0], np.float32)) == 0
-    assert Sampler(params, [1]).sample(np.array([-3.0, -1.0], np.float32)) == 0
+    assert Sampler(params, [1]).sample(row_of([1.0, 2.0])) == 0
+    assert Sampler(params, [1]).sample(row_of([-3.0, -1.0])) == 0
 
 
 def test_repetition_penalty_forgets_what_left_its_window() -> None:
@@ -91,7 +99,7 @@ def test_repetition_penalty_forgets_what_left_its_window() -> None:
         replace(PLAIN, temperature=0.0, repetition_penalty=5.0, penalty_window=1), [1, 0]
     )
 
-    assert sampler.sample(np.array([1.0, 2.0], np.float32)) == 1
+    assert sampler.sample(row_of([1.0, 2.0])) == 1
 
 
 def test_presence_and_frequency_penalties_count_generated_tokens_only() -> None:
@@ -99,11 +107,11 @@ def test_presence_and_frequency_penalties_count_generated_tokens_only() -> None:
     sampler = Sampler(params, [1, 1, 1])
     row = np.array([0.0, 2.0], np.float32)
 
-    assert sampler.sample(row.copy()) == 1
+    assert sampler.sample(LogitRow(row)) == 1
     sampler.accept(1)
-    assert sampler.sample(row.copy()) == 1  # 2 - 0.5 - 1 = 0.5
+    assert sampler.sample(LogitRow(row)) == 1  # 2 - 0.5 - 1 = 0.5
     sampler.accept(1)
-    assert sampler.sample(row.copy()) == 0  # 2 - 0.5 - 2 < 0
+    assert sampler.sample(LogitRow(row)) == 0  # 2 - 0.5 - 2 < 0
 
 
 def test_logit_bias_is_added() -> None:
@@ -123,6 +131,115 @@ def test_a_masked_token_is_never_drawn() -> None:
     logits = np.array([0.0, -np.inf, 0.0], np.float32)
 
     assert set(draws(PLAIN, logits)) == {0, 2}
+
+
+LARGE = 30_000
+rows = st.builds(
+    lambda *parts: large_row(*parts),  # defined below
+    st.integers(0, 2**32),
+    st.sampled_from([0.0, 0.01, 0.5, 3.0]),
+    st.sampled_from([0.0, 0.25, 1.0]),
+    st.sampled_from([0, 3, 40, 900]),
+    st.sampled_from([0, 10_000]),
+)
+
+
+def large_row(
+    seed: int, spread: float, step: float, num_high: int, num_masked: int
+) -> NDArray[np.float32]:
+    """Flat, peaked, full of ties or partly masked."""
+    rng = np.random.default_rng(seed)
+    logits = rng.standard_normal(LARGE) * spread
+    if step:
+        logits = np.round(logits / step) * step
+    logits[rng.choice(LARGE, num_high, replace=False)] += 6.0
+    logits[rng.choice(LARGE, num_masked, replace=False)] = -np.inf
+    return logits.astype(np.float32)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    rows,
+    st.sampled_from([0.3, 1.0, 2.0]),
+    st.sampled_from([0, 1, 40, 500, 2500, 29_999, 50_000]),
+    st.sampled_from([0.05, 0.5, 0.9, 0.999, 1.0]),
+    st.sampled_from([0.0, 0.05, 0.3]),
+)
+def test_the_filters_keep_the_same_tokens_of_a_large_vocabulary_as_sorting_it_would(
+    logits: NDArray[np.float32], temperature: float, top_k: int, top_p: float, min_p: float
+) -> None:
+    params = replace(PLAIN, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
+    # float32 sums may move the border of the nucleus by a token in ten thousand.
+    loose = replace(params, top_p=min(1.0, top_p + 1e-5), min_p=min_p * (1 - 1e-5))
+    drawn = set(draws(params, logits, 30))
+
+    assert drawn <= allowed(logits, loose)
+
+
+@pytest.mark.parametrize("top_k", [0, 10_000])
+@pytest.mark.parametrize("spread", [0.0, 0.5, 3.0])
+def test_the_whole_of_a_large_nucleus_is_drawn_from(top_k: int, spread: float) -> None:
+    logits = large_row(0, spread, 0.0, 0, 0)
+    sampler = Sampler(replace(PLAIN, top_k=top_k, top_p=0.8), [])
+    workspace = Workspace()
+    sampler.sample(LogitRow(logits, workspace))
+    kept = set(np.flatnonzero(workspace.weights).tolist())
+    tight = allowed(logits, replace(PLAIN, top_k=top_k, top_p=0.8 - 1e-5))
+    loose = allowed(logits, replace(PLAIN, top_k=top_k, top_p=0.8 + 1e-5))
+
+    assert len(kept) > 512
+    assert tight <= kept <= loose
+
+
+def test_frequencies_over_a_large_vocabulary_follow_the_probabilities() -> None:
+    logits = large_row(1, 1.0, 0.0, 0, 0)
+    weights = np.exp(logits.astype(np.float64))
+    drawn = np.array(draws(PLAIN, logits, 3000))
+    halves = logits > np.log(np.median(weights))
+
+    assert halves[drawn].mean() == pytest.approx(weights[halves].sum() / weights.sum(), abs=0.03)
+    assert (drawn < LARGE // 2).mean() == pytest.approx(0.5, abs=0.03)
+
+
+@pytest.mark.parametrize("logits", [large_row(2, 0.5, 0.0, 0, 0), np.zeros(LARGE, np.float32)])
+def test_a_flat_vocabulary_is_never_sorted(
+    monkeypatch: pytest.MonkeyPatch, logits: NDArray[np.float32]
+) -> None:
+    sizes: list[int] = []
+
+    class Counting:
+        def __getattr__(self, name: str) -> Any:
+            original = getattr(np, name)
+            if name not in ("argsort", "sort", "lexsort", "unique"):
+                return original
+
+            def counted(values: NDArray[Any], **options: Any) -> Any:
+                sizes.append(len(values))
+                return original(values, **options)
+
+            return counted
+
+    monkeypatch.setattr(sampler_module, "np", Counting())
+    monkeypatch.setattr(logits_module, "np", Counting())
+    draws(replace(PLAIN, top_p=0.9), logits, 1)
+
+    assert 0 < max(sizes) <= 4100
+    assert sum(sizes) < LARGE / 2
+
+
+def test_a_token_that_the_model_rules_out_is_not_drawn_from_many() -> None:
+    logits = np.full(LARGE, -np.inf, np.float32)
+    logits[::7] = 0.0
+
+    assert {token % 7 for token in draws(PLAIN, logits, 200)} == {0}
+
+
+def test_the_row_of_the_model_is_left_as_it_was() -> None:
+    logits = np.array([1.0, 2.0, 3.0], np.float32)
+    params = replace(PLAIN, repetition_penalty=2.0, logit_bias={1: 50.0}, top_p=0.5)
+    Sampler(params, [0, 1, 2]).sample(LogitRow(logits))
+
+    assert logits.tolist() == [1.0, 2.0, 3.0]
 
 
 BAD: list[dict[str, Any]] = [
