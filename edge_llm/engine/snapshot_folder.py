@@ -22,7 +22,9 @@ LOCK_POLL_S = 0.05
 
 _SNAPSHOT = re.compile(r"[0-9a-f]{16}-[0-9a-f]{32}\.kv")
 _TEMPORARY = re.compile(rf"\.({_SNAPSHOT.pattern}|{re.escape(LEDGER_NAME)})\.\d+\.tmp")
-_WRITE_BYTES = 4 << 20
+
+WRITE_BYTES = 4 << 20
+"""Handed to the system in one call."""
 
 
 class FolderBusyError(Exception):
@@ -168,5 +170,5 @@ def _take(descriptor: int, until: float) -> None:
 def _write_all(descriptor: int, part: bytes) -> int:
     view = memoryview(part)
     while view:
-        view = view[os.write(descriptor, view[:_WRITE_BYTES]) :]
+        view = view[os.write(descriptor, view[:WRITE_BYTES]) :]
     return len(part)

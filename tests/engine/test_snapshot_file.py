@@ -78,6 +78,8 @@ def test_every_truncation_and_every_tail_is_refused(tmp_path: Path) -> None:
         path.write_bytes(data + tail)
         with pytest.raises(SnapshotDamagedError):
             read_state(path, header)
+        with pytest.raises(SnapshotDamagedError):
+            read_header(path)
 
 
 def test_zeroed_blocks_are_refused(tmp_path: Path) -> None:

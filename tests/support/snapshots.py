@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from edge_llm.engine import snapshot_folder
 from edge_llm.engine.snapshot_file import TOKEN_BYTES
 from edge_llm.engine.snapshot_folder import SnapshotFolder
 from edge_llm.engine.snapshots import SnapshotStore
@@ -37,6 +38,8 @@ def open_store(folder: Path) -> SnapshotStore:
 
 def save_for_ever(folder: Path, seed: int) -> None:
     """Save one snapshot after another; say so once the first is on disk."""
+    # Many small writes: most of the time then goes by between them, where a kill does most harm.
+    snapshot_folder.WRITE_BYTES = 128
     rng = random.Random(seed)
     store = open_store(folder)
     for count in range(1_000_000):
