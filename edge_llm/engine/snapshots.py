@@ -12,12 +12,10 @@ whichever model it belongs to, pinned or not.
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from errno import ENOSPC
 from hashlib import blake2b
 from pathlib import Path
 
@@ -26,33 +24,24 @@ from edge_llm.engine.snapshot_file import (
     SnapshotDamagedError,
     SnapshotForeignError,
     SnapshotHeader,
-    encoded_parts,
     file_size,
     pack_tokens,
     read_state,
 )
-from edge_llm.engine.snapshot_folder import (
-    LEDGER_NAME,
-    FolderBusyError,
-    SnapshotFolder,
-)
+from edge_llm.engine.snapshot_folder import SnapshotFolder
 from edge_llm.engine.snapshot_index import SnapshotIndex, SnapshotMatch
 from edge_llm.engine.snapshot_ledger import LedgerBook
 from edge_llm.engine.snapshot_recency import Recency
+from edge_llm.engine.snapshot_writer import (
+    PendingSnapshot,
+    SharedState,
+    SnapshotWriter,
+    seen_key,
+)
 
 __all__ = ["SnapshotMatch", "SnapshotStats", "SnapshotStore", "open_snapshot_store"]
 
 logger = logging.getLogger(__name__)
-
-QUEUE_SIZE = 2
-"""States that wait to be written; each may be large, and one more offer will come."""
-RETRY_AFTER_S = 600.0
-"""How long nothing is written after the disk refused."""
-BOOK_INTERVAL_S = 600.0
-"""Prefixes seen once are written down when the first one is, then this often, and at `close`."""
-LOCK_TIMEOUT_S = 10.0
-MIN_FREE_BYTES = 64 << 20
-"""Room on the disk that is left to others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +70,6 @@ class SnapshotStats:
     """Their states."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    name: str
-    header: SnapshotHeader
-    state: bytes
-
-
-_LEDGER = _Pending("", SnapshotHeader(b"", b"", 0), b"")
-"""In place of a snapshot: write down what was seen once."""
-
-
 class SnapshotStore:
     """Owns the snapshots of one model with one set of settings, and the thread that writes them."""
 
@@ -110,21 +88,14 @@ class SnapshotStore:
         self._folder = SnapshotFolder(folder)
         self._max_bytes = max_bytes
         self._label = label
-        self._off_until = 0.0
-        self._reported: set[int | None] = set()
-        self._counts: Counter[str] = Counter()
-        self._changed = threading.Condition()
-        """Guards all that follows."""
-        self._prepare_folder()
+        self._bytes_per_token = 0.0
         self._index = SnapshotIndex(self._folder, self._fingerprint)
         self._recency = Recency(self._folder, clock)
         self._book = LedgerBook(self._folder, max_daily_write_bytes, clock)
-        self._book_due = 0.0
-        self._bytes_per_token = 0.0
-        self._pending: deque[_Pending] = deque()
-        self._writing: _Pending | None = None
-        self._thread: threading.Thread | None = None
-        self._closed = False
+        shared = SharedState(self._index, self._recency, self._book)
+        self._counts, self._changed = shared.counts, shared.changed
+        self._writer = SnapshotWriter(self._folder, shared, max_bytes)
+        self._writer.prepare()
         self._index.refresh()
 
     def match(self, token_ids: Sequence[int]) -> SnapshotMatch | None:
@@ -181,16 +152,12 @@ class SnapshotStore:
             self._bytes_per_token = len(data) / len(token_ids)
             if not self._fits(file_size(header)):
                 return False
-            self._pending.append(_Pending(name, header, data))
-            self._wake_thread()
+            self._writer.put(PendingSnapshot(name, header, data))
         return True
 
     def flush(self, timeout_s: float = 60.0) -> bool:
         """Wait until all that was accepted is written or given up; False when it takes longer."""
-        with self._changed:
-            return self._changed.wait_for(
-                lambda: not self._pending and self._writing is None, timeout_s
-            )
+        return self._writer.flush(timeout_s)
 
     def close(self, timeout_s: float = 60.0) -> None:
         """Write what was accepted and what must be remembered, and end the thread.
@@ -198,14 +165,9 @@ class SnapshotStore:
         A second call does nothing. A process that ends without it loses no snapshot that was
         written, only what was seen once or used in the last minutes.
         """
-        with self._changed:
-            if self._closed:
-                return
-            self._closed = True
-            self._changed.notify_all()
-            thread = self._thread
-        if thread is not None:
-            thread.join(timeout_s)
+        if self._writer.is_closed:
+            return
+        self._writer.close(timeout_s)
         with self._changed:
             self._recency.write_down()
 
@@ -220,35 +182,23 @@ class SnapshotStore:
                 stored_bytes=self._index.state_bytes,
             )
 
-    def _prepare_folder(self) -> None:
-        """Make the folder, or clean it when nobody is at work in it."""
-        try:
-            self._folder.create()
-            with self._folder.locked():
-                pass
-        except FolderBusyError:
-            logger.debug("another process is writing to %s", self._folder.path)
-        except OSError as error:
-            self._report(error)
-
     def _wants(self, name: str, num_tokens: int, *, pinned: bool) -> bool:
         """Whether a prefix should be written, as far as can be told without its state."""
-        waiting = [*self._pending, self._writing]
-        if self._closed or any(p is not None and p.name == name for p in waiting):
+        if self._writer.is_closed or self._writer.has(name):
             return False
         self._index.refresh()
         if name in self._index:
             self._recency.use(name)
             return False
-        if not pinned and not self._book.see(_seen_key(name)):
-            self._wake_thread()
+        if not pinned and not self._book.see(seen_key(name)):
+            self._writer.wake()
             return False
-        if time.monotonic() < self._off_until:
+        if self._writer.is_paused:
             return False
         return self._fits(round(self._bytes_per_token * num_tokens))
 
     def _fits(self, num_bytes: int) -> bool:
-        if num_bytes > self._max_bytes or len(self._pending) >= QUEUE_SIZE:
+        if num_bytes > self._max_bytes or not self._writer.can_take(num_bytes):
             self._counts["dropped"] += 1
             return False
         if not self._book.has_room(num_bytes):
@@ -266,130 +216,6 @@ class SnapshotStore:
             self._index.forget(name, unusable=not gone)
         logger.warning("the snapshot %s cannot be used: %s", name, error)
 
-    def _wake_thread(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._write_all, name="edge-llm-snapshots", daemon=True
-            )
-            self._thread.start()
-        self._changed.notify_all()
-
-    def _write_all(self) -> None:
-        while (item := self._next()) is not None:
-            try:
-                self._folder.create()
-                with self._folder.locked(LOCK_TIMEOUT_S):
-                    self._write(item)
-            except FolderBusyError:
-                self._count("dropped")
-                logger.warning("another process kept the snapshots locked; one was not written")
-            except OSError as error:
-                self._report(error)
-            except Exception:
-                # Thread border: the next one may go better.
-                self._count("failed")
-                logger.exception("a prefix was not saved")
-            finally:
-                with self._changed:
-                    self._writing = None
-                    self._changed.notify_all()
-
-    def _next(self) -> _Pending | None:
-        """Wait for what is to be written next; None when the store is closed and all is."""
-        with self._changed:
-            while not self._pending:
-                due_in_s = self._book_due_in()
-                if due_in_s is not None and due_in_s <= 0:
-                    # After the last time there is no other, even if this one fails.
-                    self._book_due = float("inf") if self._closed else _after(BOOK_INTERVAL_S)
-                    self._pending.append(_LEDGER)
-                elif self._closed:
-                    return None
-                else:
-                    self._changed.wait(due_in_s)
-            self._writing = self._pending.popleft()
-            return self._writing
-
-    def _book_due_in(self) -> float | None:
-        """Seconds until the ledger is to be written; None when there is nothing new in it."""
-        if not self._book.has_unwritten:
-            return None
-        if self._closed:
-            return 0.0 if self._book_due < float("inf") else None
-        return max(self._book_due, self._off_until) - time.monotonic()
-
-    def _write(self, item: _Pending) -> None:
-        """Write one snapshot, or the ledger alone. The lock is held."""
-        if item is _LEDGER:
-            self._charge(0)
-            return
-        with self._changed:
-            self._index.refresh()
-            if item.name in self._index:  # another process was faster
-                return
-        size = file_size(item.header)
-        if self._folder.free_bytes() - size < MIN_FREE_BYTES:
-            raise OSError(ENOSPC, f"less than {MIN_FREE_BYTES >> 20} MiB would be left free")
-        if not self._charge(size, _seen_key(item.name)):
-            self._count("refused_by_budget")
-            return
-        if not self._make_room(size):
-            self._count("dropped")
-            return
-        with self._changed:
-            used_at = self._recency.stamp()
-        self._folder.write(item.name, encoded_parts(item.header, item.state), used_at)
-        with self._changed:
-            self._recency.created(item.name, used_at)
-            self._index.add(item.name, item.header)
-            self._counts["saved"] += 1
-            self._counts["written_bytes"] += size
-
-    def _charge(self, size: int, saved_key: str = "") -> bool:
-        """Put `size` on the day's account, on disk; False when the budget has no room for it."""
-        with self._changed:
-            ledger = self._book.prepare(size, saved_key)
-        if ledger is None:
-            return False
-        self._folder.write(LEDGER_NAME, [ledger])
-        with self._changed:
-            self._book.confirm()
-        return True
-
-    def _make_room(self, size: int) -> bool:
-        """Evict, from the one used longest ago, until `size` bytes more are within the bound."""
-        files = self._folder.scan()
-        total = sum(file.num_bytes for file in files) + size
-        with self._changed:
-            candidates = self._recency.oldest_first(files)
-        for file in candidates:
-            if total <= self._max_bytes:
-                break
-            if self._folder.remove(file.name):
-                total -= file.num_bytes
-                self._count("evicted")
-                with self._changed:
-                    self._index.forget(file.name)
-        return total <= self._max_bytes
-
-    def _report(self, error: OSError) -> None:
-        """Stop writing for a while; say so once for each kind of trouble."""
-        with self._changed:
-            self._off_until = _after(RETRY_AFTER_S)
-            self._counts["failed"] += 1
-            known = error.errno in self._reported
-            self._reported.add(error.errno)
-        logger.log(
-            logging.DEBUG if known else logging.WARNING,
-            "prefixes are not saved for %.0f s: %s",
-            RETRY_AFTER_S,
-            error,
-        )
-
-    def _count(self, name: str) -> None:
-        with self._changed:
-            self._counts[name] += 1
-
 
 def open_snapshot_store(
     config: EdgeConfig, fingerprint: str, *, label: str = ""
@@ -404,12 +230,3 @@ def open_snapshot_store(
         max_daily_write_bytes=config.cache_daily_write_mb * 10**6,
         label=label,
     )
-
-
-def _seen_key(name: str) -> str:
-    """What is remembered of a prefix that was offered once."""
-    return name.partition("-")[2][:16]
-
-
-def _after(seconds: float) -> float:
-    return time.monotonic() + seconds

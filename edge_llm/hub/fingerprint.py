@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ WHOLE_REGION_BYTES = 64 << 10
 STRIDE_BYTES = 1 << 20
 SAMPLE_BYTES = 4 << 10
 CACHED_FILES = 32
+
+_PART = re.compile(r"(?P<prefix>.+-)\d{5}(?P<suffix>-of-\d{5}\.gguf)", re.DOTALL)
 
 
 class Region(NamedTuple):
@@ -82,10 +85,7 @@ def content_fingerprint(path: Path) -> str:
         ModelFormatError: it begins as a GGUF file does, and is none.
     """
     try:
-        status = os.stat(path)
-        # Not the time of last change alone: tools that unpack files set it back.
-        identity = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
-        return _fingerprint(path, status.st_size, identity)
+        return _fingerprint(path, tuple(map(_identity, _files(path))))
     except OSError as exc:
         raise ModelNotFoundError(f"{str(path)!r} cannot be read: {exc.strerror}") from exc
 
@@ -107,13 +107,39 @@ def snapshot_fingerprint(settings: SnapshotSettings) -> str:
     return blake2b(text.encode(), digest_size=32, person=b"edge-llm-kv").hexdigest()
 
 
+def _files(path: Path) -> list[Path]:
+    """The file, and where its name is that of a part, the others as well."""
+    match = _PART.fullmatch(path.name)
+    if match is None:
+        return [path]
+    prefix, suffix = match["prefix"], match["suffix"]
+    names = (p.name for p in path.parent.iterdir())
+    return [path, *(path.with_name(n) for n in sorted(names) if _is_between(n, prefix, suffix))]
+
+
+def _is_between(name: str, prefix: str, suffix: str) -> bool:
+    return name.startswith(prefix) and name.endswith(suffix)
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    """What changes when the file does. The time of last change alone can be set back by tools."""
+    status = os.stat(path)
+    return (
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
+
+
 @lru_cache(maxsize=CACHED_FILES)
-def _fingerprint(path: Path, size: int, identity: tuple[int, ...]) -> str:
-    """What is in the file; size and identity are there to tell a changed file from a known one."""
+def _fingerprint(path: Path, identities: tuple[tuple[int, ...], ...]) -> str:
+    """What is in the file; the identities are there to tell a changed file from a known one."""
     with path.open("rb") as file:
         is_gguf = file.read(4) == b"GGUF"
     total = blake2b(digest_size=32, person=b"edge-llm-model")
-    for part, regions in _gguf_parts(path) if is_gguf else [(path, _head_and_rest(size))]:
+    for part, regions in _gguf_parts(path) if is_gguf else [(path, _head_and_rest(path))]:
         total.update(_digest(part, regions))
     return total.hexdigest()
 
@@ -139,7 +165,8 @@ def _gguf_regions(file: GGUFFile, names: Set[str]) -> list[Region]:
     ]
 
 
-def _head_and_rest(size: int) -> list[Region]:
+def _head_and_rest(path: Path) -> list[Region]:
+    size = path.stat().st_size
     head = min(HEAD_BYTES, size)
     return [*_pieces(head), Region(head, size - head)]
 

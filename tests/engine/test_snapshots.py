@@ -19,7 +19,7 @@ import pytest
 from edge_llm.backends import load_backend
 from edge_llm.backends.base import BatchItem
 from edge_llm.config import EdgeConfig
-from edge_llm.engine import snapshots
+from edge_llm.engine import snapshot_writer
 from edge_llm.engine.snapshot_file import SnapshotHeader, pack_tokens
 from edge_llm.engine.snapshot_folder import SnapshotFolder
 from edge_llm.engine.snapshot_ledger import MAX_SEEN, Ledger, read_ledger
@@ -42,7 +42,7 @@ class Clock:
 @pytest.fixture(autouse=True)
 def roomy_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     # The disk of a test machine may be nearly full; the rule has a test of its own.
-    monkeypatch.setattr(snapshots, "MIN_FREE_BYTES", 0)
+    monkeypatch.setattr(snapshot_writer, "MIN_FREE_BYTES", 0)
 
 
 @pytest.fixture
@@ -371,7 +371,7 @@ def test_half_written_files_of_the_living_are_left(tmp_path: Path) -> None:
 def test_a_lock_that_is_never_given_back_costs_the_snapshot_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshots, "LOCK_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(snapshot_writer, "LOCK_TIMEOUT_S", 0.1)
     store = make(tmp_path)
     with SnapshotFolder(tmp_path).locked():
         assert put(store, [1])
@@ -381,13 +381,25 @@ def test_a_lock_that_is_never_given_back_costs_the_snapshot_alone(
     assert get(store, [1]) == STATE
 
 
+def test_the_memory_that_waiting_states_hold_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot_writer, "MAX_QUEUED_BYTES", 25_000)
+    store = make(tmp_path)
+    with SnapshotFolder(tmp_path).locked():
+        accepted = [store.save([i], STATE, pinned=True) for i in range(4)]
+    assert accepted == [True, True, False, False]
+    assert store.flush()
+    assert put(store, [9], bytes(30_000))
+
+
 def test_the_queue_is_bounded_and_nobody_waits(tmp_path: Path) -> None:
     store = make(tmp_path)
     with SnapshotFolder(tmp_path).locked():
         begin = time.monotonic()
         accepted = [store.save([i], STATE, pinned=True) for i in range(10)]
         assert time.monotonic() - begin < 1.0
-    assert snapshots.QUEUE_SIZE <= sum(accepted) <= snapshots.QUEUE_SIZE + 1
+    assert snapshot_writer.QUEUE_SIZE <= sum(accepted) <= snapshot_writer.QUEUE_SIZE + 1
     assert store.flush()
     assert store.stats().saved == sum(accepted)
 
@@ -411,7 +423,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_only_costs_the_cache(
     small_disk: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshots, "MIN_FREE_BYTES", -(1 << 40))
+    monkeypatch.setattr(snapshot_writer, "MIN_FREE_BYTES", -(1 << 40))
     store = make(small_disk)
     put(store, [0])
     for i in range(1, 4):
@@ -421,7 +433,7 @@ def test_a_full_disk_only_costs_the_cache(
     assert caplog.text.count("No space left") == 1
     assert get(store, [0]) == STATE
     assert not [p for p in small_disk.iterdir() if p.suffix == ".tmp"]
-    monkeypatch.setattr(store, "_off_until", 0.0)
+    monkeypatch.setattr(store._writer, "_off_until", 0.0)
     assert put(store, [5])
     assert get(store, [5]) == STATE
 
@@ -429,7 +441,7 @@ def test_a_full_disk_only_costs_the_cache(
 def test_the_last_of_the_disk_is_left_to_others(
     small_disk: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshots, "MIN_FREE_BYTES", 1 << 20)
+    monkeypatch.setattr(snapshot_writer, "MIN_FREE_BYTES", 1 << 20)
     store = make(small_disk)
 
     put(store, [0])
@@ -468,12 +480,12 @@ def test_whatever_the_disk_says_is_logged_once_and_writing_pauses(
         patch.setattr(os, "fsync", refuse)
         for i in range(5):
             put(store, [i])
-        monkeypatch.setattr(store, "_off_until", 0.0)
+        monkeypatch.setattr(store._writer, "_off_until", 0.0)
         put(store, [6])
     warnings = [r for r in caplog.records if r.levelno >= logging.WARNING]
 
     assert (len(calls), len(warnings)) == (2, 1)
-    monkeypatch.setattr(store, "_off_until", 0.0)
+    monkeypatch.setattr(store._writer, "_off_until", 0.0)
     assert put(store, [1])
     assert get(store, [1]) == STATE
 

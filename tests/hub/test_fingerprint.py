@@ -17,6 +17,7 @@ from edge_llm.hub.fingerprint import (
     snapshot_fingerprint,
 )
 from edge_llm.hub.gguf import read_gguf
+from tests.hub.test_gguf_check import write_split
 from tests.support.gguf_files import write_tiny_model
 
 
@@ -105,6 +106,23 @@ def test_files_of_other_formats_are_sampled_too(tmp_path: Path) -> None:
     assert content_fingerprint(path) != before
     path.write_bytes(bytes(50_001))
     assert content_fingerprint(path) != before
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_every_part_of_a_split_model_counts(
+    tmp_path: Path, request: pytest.FixtureRequest, large: bool
+) -> None:
+    if large:
+        request.getfixturevalue("sampled")
+    first = write_split(tmp_path)
+    second = first.with_name(first.name.replace("00001-of", "00002-of"))
+    before = content_fingerprint(first)
+
+    for path in (first, second):
+        flip(path, read_gguf(path).data_offset)
+        assert content_fingerprint(first) != before
+        flip(path, read_gguf(path).data_offset)
+    assert content_fingerprint(first) == before
 
 
 def test_a_file_is_read_once_while_it_stays_as_it_is(
