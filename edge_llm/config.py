@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, TypedDict, cast, get_args
 
 from edge_llm.errors import ConfigError, InvalidParameterError, UnknownOptionError, did_you_mean
@@ -31,6 +32,9 @@ class LoadOptions(TypedDict, total=False):
     system_prompt: str | None
     chat_template: str | None
     overflow: Overflow
+    cache_dir: str | None
+    cache_max_mb: int
+    cache_daily_write_mb: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,12 @@ class EdgeConfig:
     chat_template: str | None = None
     """A Jinja chat template, or the path of one, in place of the model's own."""
     overflow: Overflow = "error"
+    cache_dir: str | None = None
+    """Where computed prefixes are kept across restarts; None takes the user's cache folder."""
+    cache_max_mb: int = 512
+    """Megabytes of prefixes kept on disk; 0 keeps none."""
+    cache_daily_write_mb: int = 256
+    """Megabytes of prefixes written to disk in a day, because SD cards wear; 0 writes none."""
 
     def __post_init__(self) -> None:
         if not self.model:
@@ -60,6 +70,8 @@ class EdgeConfig:
         _require_count("max_num_seqs", self.max_num_seqs, least=1, most=56)
         _require_count("prefix_slots", self.prefix_slots, least=0, most=200)
         _require_count("threads", self.threads, least=1, most=512, optional=True)
+        _require_count("cache_max_mb", self.cache_max_mb, least=0)
+        _require_count("cache_daily_write_mb", self.cache_daily_write_mb, least=0)
         if self.overflow not in get_args(Overflow):
             raise ConfigError(_wrong_overflow(self.overflow))
 
@@ -77,6 +89,15 @@ def load_config(
     _refuse_unknown(given, [f.name for f in fields(EdgeConfig)], "option")
     from_environment = _read_environment(os.environ if environ is None else environ)
     return replace(EdgeConfig(), **{**from_environment, **given})
+
+
+def cache_folder(config: EdgeConfig) -> Path:
+    """The folder of prefixes that the configuration means; it need not exist."""
+    if config.cache_dir is not None:
+        return Path(config.cache_dir).expanduser()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("edge-llm", appauthor=False) / "prefixes"
 
 
 def checked_overflow(overflow: str | None, default: Overflow) -> Overflow:
@@ -146,7 +167,9 @@ def _parse(variable: str, name: str, text: str) -> Any:
         raise ConfigError(f"{variable} must be a whole number, not {text!r}") from exc
 
 
-_WHOLE_NUMBERS = frozenset({"context_size", "max_num_seqs", "prefix_slots", "threads"})
+_WHOLE_NUMBERS = frozenset(
+    field.name for field in fields(EdgeConfig) if field.type in ("int", "int | None")
+)
 
 
 def _require_count(

@@ -1,9 +1,16 @@
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edge_llm.config import EdgeConfig, checked_overflow, load_config, merge_sampling
+from edge_llm.config import (
+    EdgeConfig,
+    cache_folder,
+    checked_overflow,
+    load_config,
+    merge_sampling,
+)
 from edge_llm.errors import ConfigError, InvalidParameterError, UnknownOptionError
 from edge_llm.types import SamplingParams
 
@@ -23,6 +30,8 @@ WRONG: list[tuple[dict[str, Any], dict[str, str], str]] = [
     ({}, {"EDGE_LLM_OVERFLOW": "truncate"}, "drop_oldest"),
     ({"threads": True}, {}, "not True"),
     ({"model": ""}, {}, "empty"),
+    ({"cache_max_mb": -1}, {}, "from 0 to"),
+    ({}, {"EDGE_LLM_CACHE_DAILY_WRITE_MB": "lots"}, "whole number, not 'lots'"),
 ]
 
 
@@ -36,6 +45,18 @@ def test_what_is_wrong_is_named(
 
 def test_an_empty_variable_counts_as_unset() -> None:
     assert load_config({}, {"EDGE_LLM_MODEL": ""}) == EdgeConfig()
+
+
+def test_the_cache_is_where_the_configuration_or_the_system_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", "/home/user")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/var/cache/user")
+
+    assert cache_folder(EdgeConfig()).name == "prefixes"
+    assert "edge-llm" in cache_folder(EdgeConfig()).parts
+    assert cache_folder(EdgeConfig(cache_dir="~/x")) == Path("/home/user/x")
+    assert load_config({}, {"EDGE_LLM_CACHE_MAX_MB": "0"}).cache_max_mb == 0
 
 
 def test_variables_of_scripts_and_tests_are_left_alone() -> None:

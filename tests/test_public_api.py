@@ -30,7 +30,10 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
 
 def test_help_loads_no_heavy_library() -> None:
-    heavy = ["numpy", "llama_cpp", "jinja2", "rich", "psutil", "prompt_toolkit", "asyncio"]
+    heavy = [
+        "numpy", "llama_cpp", "jinja2", "rich", "psutil", "prompt_toolkit", "asyncio",
+        "platformdirs",
+    ]  # fmt: skip
     code = (
         "import sys\n"
         "from edge_llm.cli.main import app\n"

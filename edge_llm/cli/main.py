@@ -118,6 +118,48 @@ def chat(  # noqa: PLR0913 — one parameter is one option of the command line
     )
 
 
+cache_app = typer.Typer(
+    help="Prefixes that are kept on disk across restarts.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(cache_app, name="cache")
+
+CacheDir = Annotated[
+    str | None,
+    typer.Option("--cache-dir", help="The folder; else EDGE_LLM_CACHE_DIR, or the user's own."),
+]
+CacheJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, as into a pipe.")]
+
+
+@cache_app.command("ls")
+def cache_ls(cache_dir: CacheDir = None, as_json: CacheJson = False) -> None:
+    """List what is kept: model, tokens, size, last use."""
+    from edge_llm.cli import cache as command
+
+    command.list_snapshots(cache_dir, as_json=as_json)
+
+
+@cache_app.command("stats")
+def cache_stats(cache_dir: CacheDir = None, as_json: CacheJson = False) -> None:
+    """Sum up what is kept and what was written today."""
+    from edge_llm.cli import cache as command
+
+    command.print_stats(cache_dir, as_json=as_json)
+
+
+@cache_app.command("clear")
+def cache_clear(
+    cache_dir: CacheDir = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: CacheJson = False,
+) -> None:
+    """Remove all of it."""
+    from edge_llm.cli import cache as command
+
+    command.clear_cache(cache_dir, yes=yes, as_json=as_json)
+
+
 def main() -> None:
     """Run the command line and exit with its code.
 
