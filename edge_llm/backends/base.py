@@ -34,6 +34,8 @@ class ModelInfo:
     """Jinja source; None where the files bring none."""
     sampling: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     """Sampling options that the model's makers recommend, under the names of `SamplingParams`."""
+    state_fingerprint: str | None = None
+    """Equal exactly for backends that can import each other's states; None where none is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,11 @@ from numpy import float32
 from numpy.typing import NDArray
 
 from edge_llm.backends.base import Backend, BatchItem, KVCacheFullError
+from edge_llm.engine.disk_prefixes import DiskPrefixes
 from edge_llm.engine.logits import LogitRow, Workspace
 from edge_llm.engine.scheduler import ScheduledChunk, Scheduler
 from edge_llm.engine.sequence import EngineRequest, Sequence, SequenceEvent, create_sequence
+from edge_llm.engine.snapshots import SnapshotStore
 from edge_llm.engine.statistics import token_statistics
 from edge_llm.errors import (
     BackendError,
@@ -29,9 +31,10 @@ from edge_llm.types import FinishReason
 class Engine:
     """Owns a backend and drives it step by step for all requests."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, snapshots: SnapshotStore | None = None) -> None:
         self.backend = backend
         self.scheduler = Scheduler(backend.capabilities)
+        self._disk = DiskPrefixes(backend, self.scheduler, snapshots) if snapshots else None
         self._sequences: dict[int, Sequence] = {}
         self._request_ids = itertools.count()
         self._workspace = Workspace()
@@ -75,10 +78,8 @@ class Engine:
             for sequence in list(self._sequences.values())
             if sequence.is_expired
         ]
-        schedule = self.scheduler.schedule()
-        chunks = schedule.chunks
-        for command in schedule.commands:
-            command.apply(self.backend)
+        self._admit()
+        chunks = self.scheduler.schedule()
         if not chunks:
             return events
         try:
@@ -98,6 +99,8 @@ class Engine:
         """Forget all requests and close the backend."""
         for sequence in list(self._sequences.values()):
             self._drop(sequence, keep=False)
+        if self._disk is not None:
+            self._disk.close()
         self.backend.close()
 
     def _refuse_impossible(self, request: EngineRequest) -> None:
@@ -145,7 +148,18 @@ class Engine:
                 events.append(self._choose(chunk.sequence, next(rows)))
         return events
 
+    def _admit(self) -> None:
+        admission = self.scheduler.admit()
+        for command in admission.commands:
+            command.apply(self.backend)
+        if self._disk is not None:
+            for sequence in admission.admitted:
+                self._disk.offer(sequence)
+                self._disk.restore(sequence)
+
     def _end_prefill(self, sequence: Sequence) -> SequenceEvent:
+        if self._disk is not None and sequence.request.pinned:
+            self._disk.keep(sequence)
         self._drop(sequence, keep=True)
         return SequenceEvent(
             sequence.request_id,

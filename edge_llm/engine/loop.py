@@ -38,7 +38,7 @@ class RequestHandle:
 class EngineLoop:
     """Owns the engine's thread."""
 
-    def __init__(self, load: Callable[[], Backend]) -> None:
+    def __init__(self, load: Callable[[], Engine]) -> None:
         self._load = load
         self._loaded: Future[Backend] = Future()
         self._inbox: deque[RequestHandle] = deque()
@@ -49,7 +49,7 @@ class EngineLoop:
         self._thread = threading.Thread(target=self._main, name="edge-llm-engine", daemon=True)
 
     def open(self) -> Backend:
-        """Load the backend on the engine's thread and start serving; blocks until it is loaded.
+        """Load the engine on its own thread and start serving; blocks until it is loaded.
 
         Raises:
             ModelError: what loading raised.
@@ -83,12 +83,11 @@ class EngineLoop:
 
     def _main(self) -> None:
         try:
-            backend = self._load()
+            engine = self._load()
         except BaseException as error:  # noqa: BLE001 — thread border: the opener gets it
             self._loaded.set_exception(error)
             return
-        engine = Engine(backend)
-        self._loaded.set_result(backend)
+        self._loaded.set_result(engine.backend)
         reason: EdgeLLMError = RuntimeClosedError("the runtime was closed")
         try:
             while self._wait_for_work(engine):

@@ -9,6 +9,8 @@ starts again later. Knows lengths, ids and cell counts, no model.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from edge_llm.backends.base import Backend, Capabilities
@@ -76,11 +78,11 @@ class SchedulerStats:
 
 
 @dataclass(slots=True)
-class Schedule:
-    """What the engine has to do: first the commands in order, then one forward over the chunks."""
+class Admission:
+    """What happens before a forward: commands for the backend in order, and who starts."""
 
     commands: list[Keep | Share] = field(default_factory=list)
-    chunks: list[ScheduledChunk] = field(default_factory=list)
+    admitted: list[Sequence] = field(default_factory=list)
 
 
 class Scheduler:
@@ -111,22 +113,54 @@ class Scheduler:
         """Queue a new sequence."""
         self.waiting.append(sequence)
 
-    def schedule(self) -> Schedule:
-        """What to do next; everything is counted as done already."""
-        schedule = Schedule()
-        self._make_room_to_speak(schedule)
+    def admit(self) -> Admission:
+        """Make room for those who run, and start those who wait; counted as carried out."""
+        admission = Admission()
+        self._make_room_to_speak(admission)
         if self._admits:
-            self._admit(schedule)
+            self._admit(admission)
+        return admission
+
+    def schedule(self) -> list[ScheduledChunk]:
+        """The next batch, of the sequences that run."""
         budget = min(
             self._limits.max_num_batched_tokens, self._limits.num_kv_cells - self.num_used_cells
         )
+        chunks: list[ScheduledChunk] = []
         for sequence in sorted(self.running, key=lambda s: s.num_uncomputed > 1):
             if budget <= 0:
                 break
             num_tokens = min(sequence.num_uncomputed, budget)
-            schedule.chunks.append(ScheduledChunk(sequence, num_tokens))
+            chunks.append(ScheduledChunk(sequence, num_tokens))
             budget -= num_tokens
-        return schedule
+        return chunks
+
+    @property
+    def has_free_seq_id(self) -> bool:
+        """Whether a sequence id can be borrowed."""
+        return bool(self._free_seq_ids)
+
+    @contextmanager
+    def borrowed_seq_id(self) -> Iterator[int]:
+        """An unused sequence id for a moment; it must be empty again at the end."""
+        seq_id = self._free_seq_ids.pop()
+        yield seq_id
+        self._free_seq_ids.append(seq_id)
+
+    def has_room(self, num_cells: int) -> bool:
+        """Whether so many cells are free now."""
+        return self.num_used_cells + num_cells <= self._limits.num_kv_cells
+
+    def start_over(self, sequence: Sequence) -> None:
+        """Count a running sequence as empty again."""
+        self._unlock(sequence)
+        self.stats.cached_tokens -= sequence.num_computed
+        sequence.num_computed = sequence.num_shared = sequence.num_cached_tokens = 0
+
+    def adopt(self, sequence: Sequence, num_tokens: int) -> None:
+        """Count the first tokens of an empty running sequence as found in a cache."""
+        self.stats.cached_tokens += num_tokens
+        sequence.num_computed = sequence.num_cached_tokens = num_tokens
 
     def finish(self, sequence: Sequence, *, keep: bool) -> Keep | None:
         """Take a sequence out wherever it is; its KV state is kept for others if that is asked."""
@@ -184,21 +218,21 @@ class Scheduler:
         assert all(s.status is SequenceStatus.RUNNING for s in self.running)
         assert all(s.status is SequenceStatus.WAITING for s in self.waiting)
 
-    def _make_room_to_speak(self, schedule: Schedule) -> None:
+    def _make_room_to_speak(self, admission: Admission) -> None:
         """Free cells until every running sequence can take at least one token more."""
         while self.num_used_cells + len(self.running) > self._limits.num_kv_cells:
             command = self.reclaim()
             if command is None:
                 return
-            schedule.commands.append(command)
+            admission.commands.append(command)
 
-    def _admit(self, schedule: Schedule) -> None:
+    def _admit(self, admission: Admission) -> None:
         """Start waiting sequences, first come first served, while ids and cells last."""
         while self.waiting and len(self.running) < self._limits.max_num_seqs:
             sequence = self.waiting[0]
             match = self._match(sequence)
             shared = match.num_tokens if match else 0
-            if not self._free_up(len(sequence.token_ids) + 1 - shared, schedule):
+            if not self._free_up(len(sequence.token_ids) + 1 - shared, admission):
                 if match:
                     self.cache.release(match.node)
                 return
@@ -210,10 +244,11 @@ class Scheduler:
             if match:
                 sequence.num_computed = sequence.num_shared = shared
                 source = self.cache.holder(match.node)
-                schedule.commands.append(Share(source, sequence.seq_id, match.num_tokens))
+                admission.commands.append(Share(source, sequence.seq_id, match.num_tokens))
+            admission.admitted.append(sequence)
             self._count(sequence)
 
-    def _free_up(self, num_cells: int, schedule: Schedule) -> bool:
+    def _free_up(self, num_cells: int, admission: Admission) -> bool:
         """Evict until a sequence that needs `num_cells` can start; whether it can.
 
         What the running still have to compute is as good as taken, but a lone sequence always
@@ -230,7 +265,7 @@ class Scheduler:
             command = command or self.evict()
             if command is None:
                 return bool(self._free_seq_ids) and not self.running
-            schedule.commands.append(command)
+            admission.commands.append(command)
 
     def _count(self, sequence: Sequence) -> None:
         if sequence.num_cached_tokens is None:

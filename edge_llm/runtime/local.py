@@ -12,8 +12,10 @@ from typing import Any
 from edge_llm.backends import load_backend
 from edge_llm.backends.base import Backend, ModelInfo
 from edge_llm.config import EdgeConfig, merge_sampling
+from edge_llm.engine.engine import Engine
 from edge_llm.engine.loop import EngineLoop
 from edge_llm.engine.sequence import EngineRequest, SequenceEvent
+from edge_llm.engine.snapshots import open_snapshot_store
 from edge_llm.errors import ConfigError
 from edge_llm.hub.resolve import ModelReference, resolve_model
 from edge_llm.prompt.chat_template import CHATML, ChatTemplate
@@ -87,13 +89,22 @@ def open_local_model(
     reference: ModelReference, config: EdgeConfig, template: str | None
 ) -> LocalModel:
     """The model behind `reference` on an engine thread of its own."""
-    loop = EngineLoop(lambda: load_backend(reference.path, config))
+    loop = EngineLoop(lambda: load_engine(reference, config))
     backend = loop.open()
     try:
         return LocalModel(reference.name, backend, loop, template)
     except BaseException:
         loop.close()
         raise
+
+
+def load_engine(reference: ModelReference, config: EdgeConfig) -> Engine:
+    """The engine for a model file, with its prefix cache on disk where that is configured."""
+    backend = load_backend(reference.path, config)
+    fingerprint = backend.info.state_fingerprint
+    if fingerprint is None:
+        return Engine(backend)
+    return Engine(backend, open_snapshot_store(config, fingerprint, label=reference.name))
 
 
 def read_template(chat_template: str | None) -> str | None:

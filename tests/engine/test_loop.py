@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from edge_llm.backends.base import Backend, BatchItem
+from edge_llm.backends.base import BatchItem
 from edge_llm.backends.fake import FakeBackend
+from edge_llm.engine.engine import Engine
 from edge_llm.engine.loop import EngineLoop
 from edge_llm.engine.sequence import EngineRequest, SequenceEvent
 from edge_llm.errors import (
@@ -42,7 +43,7 @@ class Inbox:
 
 @pytest.fixture
 def loop() -> Iterator[EngineLoop]:
-    opened = EngineLoop(FakeBackend)
+    opened = EngineLoop(lambda: Engine(FakeBackend()))
     opened.open()
     yield opened
     opened.close()
@@ -81,7 +82,7 @@ def test_a_refused_request_hears_why(loop: EngineLoop) -> None:
 
 def test_close_ends_running_requests_and_refuses_new_ones() -> None:
     backend = FakeBackend()
-    loop = EngineLoop(lambda: backend)
+    loop = EngineLoop(lambda: Engine(backend))
     loop.open()
     inboxes = [Inbox() for _ in range(8)]
     for inbox in inboxes:
@@ -98,7 +99,7 @@ def test_close_ends_running_requests_and_refuses_new_ones() -> None:
 
 
 def test_what_loading_raises_reaches_the_opener() -> None:
-    def load() -> Backend:
+    def load() -> Engine:
         raise ModelFormatError("broken")
 
     with pytest.raises(ModelFormatError, match="broken"):
@@ -111,7 +112,7 @@ class Exploding(FakeBackend):
 
 
 def test_a_bug_in_the_engine_leaves_nobody_waiting(caplog: pytest.LogCaptureFixture) -> None:
-    loop = EngineLoop(Exploding)
+    loop = EngineLoop(lambda: Engine(Exploding()))
     loop.open()
     inbox = Inbox()
 
@@ -144,7 +145,7 @@ class Slow(FakeBackend):
 
 
 def test_abort_is_seen_at_the_next_step() -> None:
-    loop = EngineLoop(Slow)
+    loop = EngineLoop(lambda: Engine(Slow()))
     loop.open()
     inbox = Inbox()
     handle = loop.submit(request(), inbox)

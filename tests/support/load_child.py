@@ -86,7 +86,7 @@ def judge(lib: Any, path: Path, *, unchecked: bool) -> tuple[str, str]:
 
 def run_backend(file: GGUFFile) -> tuple[str, str]:
     """Load the model as the runtime does, tokenise, decode a few tokens greedily."""
-    backend = LlamaCppBackend(file, context_size=CONTEXT, max_num_seqs=2, threads=1)
+    backend = LlamaCppBackend(file, context_size=CONTEXT, max_num_seqs=2, prefix_slots=0, threads=1)
     try:
         tokenizer = backend.tokenizer
         tokenizer.encode(EVERY_BYTE)

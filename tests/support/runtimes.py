@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edge_llm.backends.base import Capabilities
 from edge_llm.backends.fake import FakeBackend, fake_capabilities
+from edge_llm.engine.engine import Engine
 from edge_llm.engine.loop import EngineLoop
 from edge_llm.prompt.byte_tokenizer import ByteTokenizer
 from edge_llm.prompt.chat_template import CHATML
@@ -70,7 +71,7 @@ def _end_of_prompt(tokens: Sequence[int]) -> int:
 
 def local_model(backend: FakeBackend, template: str | None = None) -> LocalModel:
     """A `LocalModel` on an engine thread of its own."""
-    loop = EngineLoop(lambda: backend)
+    loop = EngineLoop(lambda: Engine(backend))
     loop.open()
     return LocalModel("fake", backend, loop, template)
 

@@ -22,6 +22,11 @@ from edge_llm.config import EdgeConfig
 from edge_llm.device.cpu import usable_cpus
 from edge_llm.device.memory import available_memory_bytes, describe_bytes
 from edge_llm.errors import BackendError, InsufficientMemoryError, ModelFormatError
+from edge_llm.hub.fingerprint import (
+    SnapshotSettings,
+    content_fingerprint,
+    snapshot_fingerprint,
+)
 from edge_llm.hub.gguf import GGUFFile, check_loadable, read_gguf
 
 DEFAULT_MAX_CONTEXT = 4096
@@ -52,6 +57,18 @@ def load_llama_cpp(path: Path, config: EdgeConfig) -> LlamaCppBackend:
         prefix_slots=config.prefix_slots,
         threads=config.threads or default_threads(file.info.weight_bytes),
     )
+
+
+def state_fingerprint(path: Path, library: ModuleType) -> str:
+    """What the KV states of this file, computed by this build of the library, are known by."""
+    built = [
+        (lib.name, lib.stat().st_size, lib.stat().st_mtime_ns)
+        for lib in sorted((Path(str(library.__file__)).parent / "lib").glob("lib*"))
+    ]
+    settings = SnapshotSettings(
+        model=content_fingerprint(path), library=f"llama.cpp {library.__version__} {built}"
+    )
+    return snapshot_fingerprint(settings)
 
 
 def default_threads(weight_bytes: int) -> int:
@@ -100,6 +117,7 @@ class LlamaCppBackend(Backend):
             architecture=file.info.architecture,
             chat_template=file.info.chat_template,
             sampling=file.info.sampling,
+            state_fingerprint=state_fingerprint(file.path, self._lib),
         )
         self.capabilities = self._measure(max_num_seqs, max_num_seqs + prefix_slots)
         self._batch = TokenBatch(self._lib, self.capabilities.max_num_batched_tokens)
