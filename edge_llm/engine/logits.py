@@ -81,7 +81,10 @@ class LogitRow:
         return self._leaders
 
     def mass(self, temperature: float) -> float:
-        """Sum of `weights`, from 1 for a certain token to the size of the vocabulary."""
+        """Sum of `weights`, from 1 for a certain token to the size of the vocabulary.
+
+        Over all tokens, not only the likely ones: right to about 1e-6 for any distribution.
+        """
         mass = self._masses.get(temperature)
         if mass is None:
             self.weights(temperature)

@@ -154,7 +154,8 @@ def _nucleus_border(
     """The least likely logit in the nucleus that weighs `target`, and how many tokens with it.
 
     A quickselect by weight: two logits that bracket the border are guessed from a sample, and one
-    of the three groups that they make stays in question.
+    of the three groups that they make stays in question. After a bad guess the pivot is a median,
+    so that a few rounds are enough for any distribution.
     """
     # The few that weigh most are set aside: a sample would miss them or count them many times.
     heavy = known.ids[known.logits > known.logits[-1]]
@@ -173,8 +174,12 @@ def _nucleus_border(
 def _search_border(
     logits: NDArray[np.float32], weights: NDArray[np.float32], target: float, above: float
 ) -> tuple[np.float32, int]:
+    guessed_well = True
     while len(logits) > _SORTABLE:
-        high, low = _bracket(logits, weights, target - above)
+        if guessed_well:
+            high, low = _bracket(logits, weights, target - above)
+        else:
+            high = low = _middle(logits[:: len(logits) // _SAMPLE])
         for group in _groups(logits, high, low):
             inside = float(np.multiply(weights, group).sum())
             if above + inside >= target:
@@ -183,6 +188,7 @@ def _search_border(
         else:  # rounding: the groups together fell short of what was summed up before
             return np.float32(-np.inf), len(logits)
         chosen = np.flatnonzero(group)  # far faster than indexing with a mask
+        guessed_well = 2 * len(chosen) < len(logits)
         logits, weights = logits[chosen], weights[chosen]
         if high == low == logits[0]:
             return high, math.ceil((target - above) / float(weights.max()))
@@ -213,6 +219,11 @@ def _bracket(
     slack = 3 * float(errors[min(last, int(np.searchsorted(reached, target)))])
     high, low = np.searchsorted(reached, [target - slack, target + slack]).tolist()
     return sample[min(last, high)], sample[min(last, low)]
+
+
+def _middle(sample: NDArray[np.float32]) -> np.float32:
+    half = len(sample) // 2
+    return np.float32(np.partition(sample, half)[half])
 
 
 def _groups(

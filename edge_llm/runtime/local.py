@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import fields
@@ -21,6 +22,7 @@ from edge_llm.hub.resolve import ModelReference, resolve_model
 from edge_llm.prompt.chat_template import CHATML, ChatTemplate
 from edge_llm.prompt.detokenize import marker_ids
 from edge_llm.prompt.encode import PromptEncoder, unprotected_turns
+from edge_llm.prompt.messages import messages_from
 from edge_llm.prompt.thinking import thinking_close
 from edge_llm.prompt.tokenizer import Tokenizer
 from edge_llm.types import SamplingParams
@@ -68,6 +70,23 @@ class LocalModel:
             if not finished:
                 self._loop.abort(handle)
 
+    def pin_system_prompt(self, system: str) -> None:
+        """Start computing what every conversation under `system` begins with, and keep it."""
+        one, other = (
+            self.encoder.encode(messages_from(question, system)).token_ids for question in "ab"
+        )
+        pairs = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+        prefix = tuple(token_id for token_id, _ in pairs)
+        if not prefix:
+            return
+
+        def listen(event: SequenceEvent) -> None:
+            if event.error is not None:
+                logger.warning("the system prompt was not computed ahead: %s", event.error)
+
+        params = SamplingParams(max_tokens=1)
+        self._loop.submit(EngineRequest(prefix, params, prefill_only=True, pinned=True), listen)
+
     def close(self) -> None:
         """Stop the engine and free the model; blocks for one step at most."""
         self._loop.close()
@@ -82,7 +101,10 @@ def load_local_model(config: EdgeConfig) -> LocalModel:
     """
     reference = resolve_model(config.model)
     template = read_template(config.chat_template)
-    return open_local_model(reference, config, template)
+    model = open_local_model(reference, config, template)
+    if config.system_prompt is not None:
+        model.pin_system_prompt(config.system_prompt)
+    return model
 
 
 def open_local_model(

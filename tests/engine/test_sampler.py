@@ -157,7 +157,7 @@ def large_row(
     return logits.astype(np.float32)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(
     rows,
     st.sampled_from([0.3, 1.0, 2.0]),
@@ -225,6 +225,25 @@ def test_a_flat_vocabulary_is_never_sorted(
 
     assert 0 < max(sizes) <= 4100
     assert sum(sizes) < LARGE / 2
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0])
+def test_few_rounds_find_the_border_where_a_sample_says_nothing(
+    monkeypatch: pytest.MonkeyPatch, temperature: float
+) -> None:
+    rounds: list[int] = []
+    make_groups = sampler_module._groups
+
+    def counted(logits: NDArray[np.float32], *pivots: np.float32) -> Any:
+        rounds.append(len(logits))
+        assert len(rounds) < 20
+        return make_groups(logits, *pivots)
+
+    monkeypatch.setattr(sampler_module, "_groups", counted)
+    params = replace(PLAIN, temperature=temperature, top_k=2500, top_p=0.9999)
+    draws(params, large_row(0, 0.5, 0.0, 0, 0), 1)
+
+    assert rounds
 
 
 def test_a_token_that_the_model_rules_out_is_not_drawn_from_many() -> None:

@@ -14,6 +14,7 @@ from edge_llm.errors import (
     TruncatedModelError,
 )
 from edge_llm.prompt.byte_tokenizer import ByteTokenizer
+from edge_llm.runtime.llm import EdgeLLM
 from edge_llm.runtime.local import (
     create_encoder,
     load_local_model,
@@ -109,3 +110,16 @@ def test_loading_logs_nothing_unless_asked(
 
     assert capfd.readouterr() == ("", "")
     assert caplog.text == ""
+
+
+def test_a_configured_system_prompt_is_computed_ahead(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "tiny.gguf", context=512)
+    system = "You are the voice of this house. " * 3
+
+    with EdgeLLM(path, system_prompt=system) as llm:
+        answer = llm.chat("hello", max_tokens=3)
+    with EdgeLLM(path, system_prompt=system) as restarted:
+        again = restarted.chat("good night", max_tokens=3)
+
+    assert answer.usage.cached_tokens > len(system)
+    assert again.usage.cached_tokens > len(system)
