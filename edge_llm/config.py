@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypedDict, cast, get_args
 
 from edge_llm.errors import ConfigError, InvalidParameterError, UnknownOptionError, did_you_mean
@@ -28,6 +29,7 @@ class LoadOptions(TypedDict, total=False):
     context_size: int | None
     max_num_seqs: int
     prefix_slots: int
+    max_decode_slowdown: float
     threads: int | None
     system_prompt: str | None
     chat_template: str | None
@@ -49,6 +51,9 @@ class EdgeConfig:
     """How many conversations are answered at the same time."""
     prefix_slots: int = 16
     """How many finished conversations stay in the prefix cache, room permitting; 0 is off."""
+    max_decode_slowdown: float = 3.0
+    """While a new prompt is computed, a token of those already speaking may take so many times as
+    long as without it; larger values start the new answer sooner."""
     threads: int | None = None
     """Compute threads; None takes one per usable core, and one alone for a model of a few MB."""
     system_prompt: str | None = None
@@ -69,6 +74,9 @@ class EdgeConfig:
         _require_count("context_size", self.context_size, least=16, optional=True)
         _require_count("max_num_seqs", self.max_num_seqs, least=1, most=56)
         _require_count("prefix_slots", self.prefix_slots, least=0, most=200)
+        slowdown = self.max_decode_slowdown
+        if not isinstance(slowdown, int | float) or not 1.0 < slowdown <= 1000.0:
+            raise ConfigError(f"max_decode_slowdown must be above 1, up to 1000, not {slowdown!r}")
         _require_count("threads", self.threads, least=1, most=512, optional=True)
         _require_count("cache_max_mb", self.cache_max_mb, least=0)
         _require_count("cache_daily_write_mb", self.cache_daily_write_mb, least=0)
@@ -160,15 +168,16 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _parse(variable: str, name: str, text: str) -> Any:
-    parse: Callable[[str], Any] = int if name in _WHOLE_NUMBERS else str
+    kind = next(str(field.type) for field in fields(EdgeConfig) if field.name == name)
+    parse, what = _PARSERS.get(kind.removesuffix(" | None"), (str, "text"))
     try:
         return parse(text)
     except ValueError as exc:
-        raise ConfigError(f"{variable} must be a whole number, not {text!r}") from exc
+        raise ConfigError(f"{variable} must be {what}, not {text!r}") from exc
 
 
-_WHOLE_NUMBERS = frozenset(
-    field.name for field in fields(EdgeConfig) if field.type in ("int", "int | None")
+_PARSERS: Mapping[str, tuple[Callable[[str], Any], str]] = MappingProxyType(
+    {"int": (int, "a whole number"), "float": (float, "a number")}
 )
 
 

@@ -29,6 +29,8 @@ WRONG: list[tuple[dict[str, Any], dict[str, str], str]] = [
     ({}, {"EDGE_LLM_THREADS": "two"}, "whole number, not 'two'"),
     ({}, {"EDGE_LLM_OVERFLOW": "truncate"}, "drop_oldest"),
     ({"threads": True}, {}, "not True"),
+    ({"max_decode_slowdown": 1.0}, {}, "above 1"),
+    ({}, {"EDGE_LLM_MAX_DECODE_SLOWDOWN": "slow"}, "a number, not 'slow'"),
     ({"model": ""}, {}, "empty"),
     ({"cache_max_mb": -1}, {}, "from 0 to"),
     ({}, {"EDGE_LLM_CACHE_DAILY_WRITE_MB": "lots"}, "whole number, not 'lots'"),

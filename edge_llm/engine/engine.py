@@ -6,6 +6,7 @@ Not thread-safe: `EngineLoop` gives it one thread of its own. Knows no chat, no 
 from __future__ import annotations
 
 import itertools
+import time
 
 from numpy import float32
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from edge_llm.backends.base import Backend, BatchItem, KVCacheFullError
 from edge_llm.engine.disk_prefixes import DiskPrefixes
 from edge_llm.engine.logits import LogitRow, Workspace
-from edge_llm.engine.scheduler import ScheduledChunk, Scheduler
+from edge_llm.engine.scheduler import MAX_DECODE_SLOWDOWN, ScheduledChunk, Scheduler
 from edge_llm.engine.sequence import EngineRequest, Sequence, SequenceEvent, create_sequence
 from edge_llm.engine.snapshots import SnapshotStore
 from edge_llm.engine.statistics import token_statistics
@@ -31,10 +32,16 @@ from edge_llm.types import FinishReason
 class Engine:
     """Owns a backend and drives it step by step for all requests."""
 
-    def __init__(self, backend: Backend, snapshots: SnapshotStore | None = None) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        snapshots: SnapshotStore | None = None,
+        *,
+        max_decode_slowdown: float = MAX_DECODE_SLOWDOWN,
+    ) -> None:
         self.backend = backend
-        self.scheduler = Scheduler(backend.capabilities)
-        self._disk = DiskPrefixes(backend, self.scheduler, snapshots) if snapshots else None
+        self.scheduler = Scheduler(backend.capabilities, max_decode_slowdown=max_decode_slowdown)
+        self.disk = DiskPrefixes(backend, self.scheduler, snapshots) if snapshots else None
         self._sequences: dict[int, Sequence] = {}
         self._request_ids = itertools.count()
         self._workspace = Workspace()
@@ -82,12 +89,14 @@ class Engine:
         chunks = self.scheduler.schedule()
         if not chunks:
             return events
+        started_s = time.perf_counter()
         try:
             logits = self.backend.forward([_batch_item(chunk) for chunk in chunks])
         except KVCacheFullError:
             return events + self._give_way(chunks)
         except BackendError as error:
             return events + [self._fail(chunk.sequence, error) for chunk in chunks]
+        self._observe(chunks, time.perf_counter() - started_s)
         return events + self._postprocess(chunks, logits)
 
     def clear_prefix_cache(self) -> None:
@@ -99,8 +108,8 @@ class Engine:
         """Forget all requests and close the backend."""
         for sequence in list(self._sequences.values()):
             self._drop(sequence, keep=False)
-        if self._disk is not None:
-            self._disk.close()
+        if self.disk is not None:
+            self.disk.close()
         self.backend.close()
 
     def _refuse_impossible(self, request: EngineRequest) -> None:
@@ -134,6 +143,11 @@ class Engine:
         command.apply(self.backend)
         return []
 
+    def _observe(self, chunks: list[ScheduledChunk], elapsed_s: float) -> None:
+        num_prefill = sum(c.num_tokens for c in chunks if c.sequence.is_prefilling)
+        num_decoding = sum(not c.sequence.is_prefilling for c in chunks)
+        self.scheduler.pacer.observe(num_decoding, num_prefill, elapsed_s)
+
     def _postprocess(
         self, chunks: list[ScheduledChunk], logits: NDArray[float32]
     ) -> list[SequenceEvent]:
@@ -152,14 +166,14 @@ class Engine:
         admission = self.scheduler.admit()
         for command in admission.commands:
             command.apply(self.backend)
-        if self._disk is not None:
+        if self.disk is not None:
             for sequence in admission.admitted:
-                self._disk.offer(sequence)
-                self._disk.restore(sequence)
+                self.disk.offer(sequence)
+                self.disk.restore(sequence)
 
     def _end_prefill(self, sequence: Sequence) -> SequenceEvent:
-        if self._disk is not None and sequence.request.pinned:
-            self._disk.keep(sequence)
+        if self.disk is not None and sequence.request.pinned:
+            self.disk.keep(sequence)
         self._drop(sequence, keep=True)
         return SequenceEvent(
             sequence.request_id,

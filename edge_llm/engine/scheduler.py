@@ -14,8 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from edge_llm.backends.base import Backend, Capabilities
+from edge_llm.engine.pacer import PrefillPacer
 from edge_llm.engine.prefix_cache import Eviction, PrefixCache, PrefixMatch
 from edge_llm.engine.sequence import Sequence, SequenceStatus
+
+MAX_DECODE_SLOWDOWN = 3.0
+"""See `EdgeConfig.max_decode_slowdown`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +92,13 @@ class Admission:
 class Scheduler:
     """Owns the waiting and running sequences, the prefix cache, sequence ids and cell counts."""
 
-    def __init__(self, capabilities: Capabilities, *, prefix_cache: bool = True) -> None:
+    def __init__(
+        self, capabilities: Capabilities, *, max_decode_slowdown: float = MAX_DECODE_SLOWDOWN
+    ) -> None:
         self._limits = capabilities
+        self.pacer = PrefillPacer(max_decode_slowdown)
         self._free_seq_ids = list(range(capabilities.num_seq_ids - 1, -1, -1))
-        self._caches = prefix_cache and capabilities.num_seq_ids > capabilities.max_num_seqs
+        self._caches = capabilities.num_seq_ids > capabilities.max_num_seqs
         self.cache = PrefixCache(can_truncate=capabilities.can_truncate)
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
@@ -122,17 +129,21 @@ class Scheduler:
         return admission
 
     def schedule(self) -> list[ScheduledChunk]:
-        """The next batch, of the sequences that run."""
+        """The next batch: a token for each that speaks, the rest of it for prompts in order."""
         budget = min(
             self._limits.max_num_batched_tokens, self._limits.num_kv_cells - self.num_used_cells
         )
+        speaking = [s for s in self.running if not s.is_prefilling]
+        prefill = self.pacer.budget(len(speaking))
         chunks: list[ScheduledChunk] = []
-        for sequence in sorted(self.running, key=lambda s: s.num_uncomputed > 1):
-            if budget <= 0:
-                break
+        for sequence in [*speaking, *(s for s in self.running if s.is_prefilling)]:
             num_tokens = min(sequence.num_uncomputed, budget)
-            chunks.append(ScheduledChunk(sequence, num_tokens))
-            budget -= num_tokens
+            if sequence.is_prefilling and prefill is not None:
+                num_tokens = min(num_tokens, prefill)
+                prefill -= num_tokens
+            if num_tokens > 0:
+                chunks.append(ScheduledChunk(sequence, num_tokens))
+                budget -= num_tokens
         return chunks
 
     @property

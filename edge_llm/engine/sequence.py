@@ -113,6 +113,11 @@ class Sequence:
         return len(self.token_ids) - self.num_computed
 
     @property
+    def is_prefilling(self) -> bool:
+        """Whether its next token is more than one token of computing away."""
+        return self.num_uncomputed > 1
+
+    @property
     def is_expired(self) -> bool:
         """Whether its deadline has passed."""
         return self.request.deadline_s is not None and time.monotonic() > self.request.deadline_s

@@ -124,9 +124,12 @@ def load_engine(reference: ModelReference, config: EdgeConfig) -> Engine:
     """The engine for a model file, with its prefix cache on disk where that is configured."""
     backend = load_backend(reference.path, config)
     fingerprint = backend.info.state_fingerprint
-    if fingerprint is None:
-        return Engine(backend)
-    return Engine(backend, open_snapshot_store(config, fingerprint, label=reference.name))
+    snapshots = (
+        None
+        if fingerprint is None
+        else open_snapshot_store(config, fingerprint, label=reference.name)
+    )
+    return Engine(backend, snapshots, max_decode_slowdown=config.max_decode_slowdown)
 
 
 def read_template(chat_template: str | None) -> str | None:
