@@ -68,7 +68,7 @@ class PreparedBackend(FakeBackend):
         self._row = row[None, :]
         self._fill = make_fill()
 
-    def forward(self, batch: Sequence[BatchItem]) -> NDArray[np.float32]:
+    def forward(self, batch: Sequence[BatchItem], interrupt: object = None) -> NDArray[np.float32]:
         """The prepared row, whatever is asked."""
         self._fill(batch)
         return self._row

@@ -7,14 +7,26 @@ Not thread-safe: only the engine thread calls it, except for `tokenizer`, which 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_llm.prompt.tokenizer import Tokenizer
+
+Interrupt: TypeAlias = Callable[[], bool]
+"""Asked now and then from whatever thread computes; True asks for the end of the computation."""
+
+
+class ForwardInterruptedError(Exception):
+    """A forward was ended early, as asked.
+
+    Its sequences hold what they held before, and perhaps some of the new tokens. Never leaves the
+    engine.
+    """
 
 
 class KVCacheFullError(Exception):
@@ -87,13 +99,16 @@ class Backend(ABC):
     tokenizer: Tokenizer
 
     @abstractmethod
-    def forward(self, batch: Sequence[BatchItem]) -> NDArray[np.float32]:
+    def forward(
+        self, batch: Sequence[BatchItem], interrupt: Interrupt | None = None
+    ) -> NDArray[np.float32]:
         """Logits of the tokens that ask for them, in batch order: (num_outputs, vocab_size).
 
-        A view that the next `forward` overwrites. The caller may write to it.
+        A view that the next `forward` overwrites.
 
         Raises:
             KVCacheFullError: no room; the KV state is as it was.
+            ForwardInterruptedError: `interrupt` said so.
             BackendError: the library failed; the sequences in the batch are in an unknown state.
         """
 

@@ -14,7 +14,15 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_llm.backends.base import Backend, BatchItem, Capabilities, KVCacheFullError, ModelInfo
+from edge_llm.backends.base import (
+    Backend,
+    BatchItem,
+    Capabilities,
+    ForwardInterruptedError,
+    Interrupt,
+    KVCacheFullError,
+    ModelInfo,
+)
 from edge_llm.errors import BackendError
 from edge_llm.prompt.byte_tokenizer import ByteTokenizer
 from edge_llm.prompt.tokenizer import Tokenizer
@@ -57,8 +65,10 @@ class FakeBackend(Backend):
         """KV cells in use, shared ones counted once; 0 when nothing leaks."""
         return len({id(cell) for cells in self._kv.values() for cell in cells})
 
-    def forward(self, batch: Sequence[BatchItem]) -> NDArray[np.float32]:
-        """See `Backend.forward`."""
+    def forward(
+        self, batch: Sequence[BatchItem], interrupt: Interrupt | None = None
+    ) -> NDArray[np.float32]:
+        """See `Backend.forward`; an interrupt is noticed after the computation."""
         num_tokens = sum(len(item.token_ids) for item in batch)
         if not 0 < num_tokens <= self.capabilities.max_num_batched_tokens:
             raise BackendError(f"a batch of {num_tokens} tokens")
@@ -66,6 +76,8 @@ class FakeBackend(Backend):
             raise KVCacheFullError
         self.num_forwards += 1
         rows = [row for item in batch for row in self._run(item)]
+        if interrupt is not None and interrupt():
+            raise ForwardInterruptedError
         return np.array(rows, np.float32).reshape(len(rows), self.tokenizer.vocab_size)
 
     def _run(self, item: BatchItem) -> list[NDArray[np.float32]]:

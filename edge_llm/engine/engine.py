@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Callable, Set
 
 from numpy import float32
 from numpy.typing import NDArray
 
-from edge_llm.backends.base import Backend, BatchItem, KVCacheFullError
+from edge_llm.backends.base import Backend, BatchItem, ForwardInterruptedError, KVCacheFullError
 from edge_llm.engine.disk_prefixes import DiskPrefixes
 from edge_llm.engine.logits import LogitRow, Workspace
 from edge_llm.engine.scheduler import MAX_DECODE_SLOWDOWN, ScheduledChunk, Scheduler
@@ -28,6 +29,9 @@ from edge_llm.errors import (
 )
 from edge_llm.types import FinishReason
 
+MIN_INTERRUPTIBLE_TOKENS = 32
+"""Fewer tokens take less than the 100 ms in which a cancelled request should be gone."""
+
 
 class Engine:
     """Owns a backend and drives it step by step for all requests."""
@@ -42,6 +46,9 @@ class Engine:
         self.backend = backend
         self.scheduler = Scheduler(backend.capabilities, max_decode_slowdown=max_decode_slowdown)
         self.disk = DiskPrefixes(backend, self.scheduler, snapshots) if snapshots else None
+        self.is_aborted: Callable[[Set[int]], bool] = lambda running: False
+        """Whether the end of any of these requests is wanted: asked during long forwards, from
+        another thread. Whoever sets it aborts them before the next step."""
         self._sequences: dict[int, Sequence] = {}
         self._request_ids = itertools.count()
         self._workspace = Workspace()
@@ -91,9 +98,12 @@ class Engine:
             return events
         started_s = time.perf_counter()
         try:
-            logits = self.backend.forward([_batch_item(chunk) for chunk in chunks])
+            logits = self._forward(chunks)
         except KVCacheFullError:
             return events + self._give_way(chunks)
+        except ForwardInterruptedError:
+            self._roll_back(chunks)
+            return events
         except BackendError as error:
             return events + [self._fail(chunk.sequence, error) for chunk in chunks]
         self._observe(chunks, time.perf_counter() - started_s)
@@ -133,6 +143,22 @@ class Engine:
                 raise InvalidParameterError(
                     f"token id {token_id} is outside the vocabulary of {vocab_size}"
                 )
+
+    def _forward(self, chunks: list[ScheduledChunk]) -> NDArray[float32]:
+        batch = [_batch_item(chunk) for chunk in chunks]
+        # A step without a long prompt in it ends sooner than asking whether it should would pay.
+        if sum(chunk.num_tokens for chunk in chunks) < MIN_INTERRUPTIBLE_TOKENS:
+            return self.backend.forward(batch)
+        running = {chunk.sequence.request_id for chunk in chunks}
+        return self.backend.forward(batch, lambda: self.is_aborted(running))
+
+    def _roll_back(self, chunks: list[ScheduledChunk]) -> None:
+        """Bring sequences back to what they were before a forward that did not end."""
+        for sequence in (chunk.sequence for chunk in chunks):
+            assert sequence.seq_id is not None, "it is running"
+            if not self.backend.truncate(sequence.seq_id, sequence.num_computed):
+                self.backend.free(sequence.seq_id)
+                self.scheduler.start_over(sequence)
 
     def _give_way(self, chunks: list[ScheduledChunk]) -> list[SequenceEvent]:
         """The backend has less room than was counted: cached prefixes go, then the youngest."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -87,6 +87,7 @@ class EngineLoop:
         except BaseException as error:  # noqa: BLE001 — thread border: the opener gets it
             self._loaded.set_exception(error)
             return
+        engine.is_aborted = self._wants_out
         self._loaded.set_result(engine.backend)
         reason: EdgeLLMError = RuntimeClosedError("the runtime was closed")
         try:
@@ -99,6 +100,9 @@ class EngineLoop:
         self._closing = True
         self._fail_all(reason)
         engine.close()
+
+    def _wants_out(self, running: Set[int]) -> bool:
+        return self._closing or any(handle.request_id in running for handle in tuple(self._aborts))
 
     def _wait_for_work(self, engine: Engine) -> bool:
         """Sleep until there is something to do; False when the loop is to end."""

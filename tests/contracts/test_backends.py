@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_llm.backends import load_backend
-from edge_llm.backends.base import Backend, BatchItem, KVCacheFullError
+from edge_llm.backends.base import Backend, BatchItem, ForwardInterruptedError, KVCacheFullError
 from edge_llm.backends.fake import FakeBackend, fake_capabilities
 from edge_llm.config import EdgeConfig
 from edge_llm.errors import BackendError
@@ -167,6 +167,19 @@ def test_a_full_cache_changes_nothing_and_goes_on_after_a_free(backend: Backend)
     assert (backend.length(0), backend.length(1)) == (NUM_CELLS - 20, 0)
     backend.free(0)
     assert run(backend, 1, [66] * 21).shape[0] == 1
+
+
+def test_an_interrupted_forward_leaves_what_can_be_rolled_back(backend: Backend) -> None:
+    run(backend, 0, PROMPT[:5], 0)
+    expected = run(backend, 1, PROMPT)
+
+    with pytest.raises(ForwardInterruptedError):
+        backend.forward([BatchItem(0, 5, PROMPT[5:], 1)], lambda: True)
+    assert backend.truncate(0, 5)
+
+    rows = backend.forward([BatchItem(0, 5, PROMPT[5:], 1)], lambda: False)
+    assert close_enough(rows, expected)
+    assert close_enough(run(backend, 0, list(b"!")), run(backend, 1, list(b"!")))
 
 
 def test_a_second_close_does_nothing(backend: Backend) -> None:

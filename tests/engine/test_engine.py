@@ -1,6 +1,7 @@
 import random
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge_llm.backends.base import BatchItem, KVCacheFullError
+from edge_llm.backends.base import KVCacheFullError
 from edge_llm.backends.fake import FakeBackend, fake_capabilities, scripted_reply
 from edge_llm.engine.engine import Engine
 from edge_llm.engine.sequence import EngineRequest, SequenceEvent
@@ -268,7 +269,7 @@ def test_logits_that_are_no_numbers_end_one_request_and_spare_the_other() -> Non
 class NarrowBackend(FakeBackend):
     """Has less room than it said, as a backend with other users would."""
 
-    def forward(self, batch: list[BatchItem]) -> NDArray[np.float32]:  # type: ignore[override]
+    def forward(self, batch: Any, interrupt: Any = None) -> NDArray[np.float32]:
         if self.num_used_cells + sum(len(i.token_ids) for i in batch) > 40:
             raise KVCacheFullError
         return super().forward(batch)

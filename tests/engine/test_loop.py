@@ -2,11 +2,11 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from edge_llm.backends.base import BatchItem
-from edge_llm.backends.fake import FakeBackend
+from edge_llm.backends.fake import FakeBackend, fake_capabilities
 from edge_llm.engine.engine import Engine
 from edge_llm.engine.loop import EngineLoop
 from edge_llm.engine.sequence import EngineRequest, SequenceEvent
@@ -107,7 +107,7 @@ def test_what_loading_raises_reaches_the_opener() -> None:
 
 
 class Exploding(FakeBackend):
-    def forward(self, batch: object) -> object:  # type: ignore[override]
+    def forward(self, batch: Any, interrupt: Any = None) -> Any:
         raise ZeroDivisionError("a bug")
 
 
@@ -127,6 +127,38 @@ def test_a_bug_in_the_engine_leaves_nobody_waiting(caplog: pytest.LogCaptureFixt
         loop.submit(request(), Inbox())
 
 
+class Patient(FakeBackend):
+    """Computes a long prompt until it is interrupted."""
+
+    def forward(self, batch: Any, interrupt: Any = None) -> Any:
+        end = time.monotonic() + 20
+        while interrupt is not None and not interrupt() and time.monotonic() < end:
+            time.sleep(0.001)
+        return super().forward(batch, interrupt)
+
+
+@pytest.mark.parametrize("can_truncate", [True, False])
+def test_abort_ends_a_long_prefill_in_the_middle_and_spares_its_neighbour(
+    can_truncate: bool,
+) -> None:
+    capabilities = fake_capabilities(can_truncate=can_truncate)
+    loop = EngineLoop(lambda: Engine(Patient(capabilities=capabilities)))
+    loop.open()
+    neighbour, inbox = Inbox(), Inbox()
+    short = SamplingParams(temperature=0.0, max_tokens=3)
+    loop.submit(request(5, short), neighbour)
+    handle = loop.submit(request(60, short), inbox)
+    time.sleep(0.1)
+    started = time.monotonic()
+
+    loop.abort(handle)
+
+    assert isinstance(inbox.last().error, RequestAbortedError)
+    assert time.monotonic() - started < 5
+    assert neighbour.last().error is None
+    loop.close()
+
+
 def test_an_idle_engine_computes_nothing(loop: EngineLoop) -> None:
     inbox = Inbox()
     loop.submit(request(), inbox)
@@ -139,9 +171,9 @@ def test_an_idle_engine_computes_nothing(loop: EngineLoop) -> None:
 
 
 class Slow(FakeBackend):
-    def forward(self, batch: list[BatchItem]) -> object:  # type: ignore[override]
+    def forward(self, batch: Any, interrupt: Any = None) -> Any:
         time.sleep(0.01)
-        return super().forward(batch)
+        return super().forward(batch, interrupt)
 
 
 def test_abort_is_seen_at_the_next_step() -> None:

@@ -242,7 +242,7 @@ PEAKED[::5000] += 14.0
 class PreparedBackend(FakeBackend):
     """Returns one prepared row, as a view, the way llama.cpp does."""
 
-    def forward(self, batch: object) -> NDArray[np.float32]:
+    def forward(self, batch: object, interrupt: object = None) -> NDArray[np.float32]:
         return PEAKED[None, :]
 
 

@@ -209,7 +209,7 @@ def test_it_works_inside_a_running_event_loop_as_in_a_notebook(llm: EdgeLLM) -> 
 
 
 class SlowBackend(SpokenBackend):
-    def forward(self, batch: Any) -> Any:
+    def forward(self, batch: Any, interrupt: Any = None) -> Any:
         time.sleep(0.005)
         return super().forward(batch)
 

@@ -6,7 +6,8 @@ Every argument that would make llama.cpp abort the process is checked here first
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,7 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_llm.backends.base import Backend, BatchItem, Capabilities, KVCacheFullError, ModelInfo
+from edge_llm.backends.base import (
+    Backend,
+    BatchItem,
+    Capabilities,
+    ForwardInterruptedError,
+    Interrupt,
+    KVCacheFullError,
+    ModelInfo,
+)
 from edge_llm.backends.llama_cpp.batch import TokenBatch
 from edge_llm.backends.llama_cpp.native import load_library
 from edge_llm.backends.llama_cpp.tokenizer import LlamaTokenizer
@@ -28,6 +37,9 @@ from edge_llm.hub.fingerprint import (
     snapshot_fingerprint,
 )
 from edge_llm.hub.gguf import GGUFFile, check_loadable, read_gguf
+
+_NO_KV_SLOT, _ABORTED = 1, 2
+"""Source: llama.h, the return values of `llama_decode`."""
 
 DEFAULT_MAX_CONTEXT = 4096
 """Context when none is asked for: what models allow can be 128k, and its KV cache gigabytes."""
@@ -111,6 +123,7 @@ class LlamaCppBackend(Backend):
             self.close()
             raise
         self._memory = self._lib.llama_get_memory(self._context)
+        self._never_abort = self._lib.ggml_abort_callback()  # a null pointer
         self.tokenizer = LlamaTokenizer(self._lib.llama_model_get_vocab(self._model))
         self.info = ModelInfo(
             name=file.info.name or file.path.stem,
@@ -176,15 +189,33 @@ class LlamaCppBackend(Backend):
         """The library and the context, for benchmarks that time llama.cpp alone."""
         return self._lib, self._context
 
-    def forward(self, batch: Sequence[BatchItem]) -> NDArray[np.float32]:
+    def forward(
+        self, batch: Sequence[BatchItem], interrupt: Interrupt | None = None
+    ) -> NDArray[np.float32]:
         """See `Backend.forward`; the rows are llama.cpp's own output buffer."""
         num_outputs = self._batch.fill(batch)
-        status = self._lib.llama_decode(self._context, self._batch.struct)
-        if status == 1:
+        with self._interruptible(interrupt):
+            status = self._lib.llama_decode(self._context, self._batch.struct)
+        if status == _NO_KV_SLOT:
             raise KVCacheFullError
+        if status == _ABORTED:
+            raise ForwardInterruptedError
         if status != 0:
             raise BackendError(f"llama_decode failed with status {status}")
         return self._logits(num_outputs)
+
+    @contextmanager
+    def _interruptible(self, interrupt: Interrupt | None) -> Iterator[None]:
+        """Let llama.cpp ask `interrupt` before each operation; costs dozens of calls a step."""
+        if interrupt is None:
+            yield
+            return
+        callback = self._lib.ggml_abort_callback(lambda _: interrupt())
+        self._lib.llama_set_abort_callback(self._context, callback, None)
+        try:
+            yield
+        finally:
+            self._lib.llama_set_abort_callback(self._context, self._never_abort, None)
 
     def _logits(self, num_outputs: int) -> NDArray[np.float32]:
         if num_outputs == 0:
