@@ -16,7 +16,13 @@ from edge_llm.backends.base import Backend, BatchItem, ForwardInterruptedError, 
 from edge_llm.engine.disk_prefixes import DiskPrefixes
 from edge_llm.engine.logits import LogitRow, Workspace
 from edge_llm.engine.scheduler import MAX_DECODE_SLOWDOWN, ScheduledChunk, Scheduler
-from edge_llm.engine.sequence import EngineRequest, Sequence, SequenceEvent, create_sequence
+from edge_llm.engine.sequence import (
+    EngineRequest,
+    Sequence,
+    SequenceEvent,
+    SequenceStatus,
+    create_sequence,
+)
 from edge_llm.engine.snapshots import SnapshotStore
 from edge_llm.engine.statistics import token_statistics
 from edge_llm.errors import (
@@ -84,6 +90,25 @@ class Engine:
         if sequence is None:
             return None
         return self._fail(sequence, RequestAbortedError("the request was cancelled"))
+
+    def park(self, request_id: int) -> None:
+        """Set a request aside until `resume`; nothing happens when it is not under way.
+
+        Its KV state stays in the prefix cache while there is room, and is computed again where
+        there was none. Its deadline goes on.
+        """
+        sequence = self._sequences.get(request_id)
+        if sequence is None or sequence.status is SequenceStatus.PARKED:
+            return
+        command = self.scheduler.park(sequence)
+        if command is not None:
+            command.apply(self.backend)
+
+    def resume(self, request_id: int) -> None:
+        """Go on with a parked request; nothing happens when it is not parked."""
+        sequence = self._sequences.get(request_id)
+        if sequence is not None and sequence.status is SequenceStatus.PARKED:
+            self.scheduler.resume(sequence)
 
     def step(self) -> list[SequenceEvent]:
         """Run the model once over the next batch; what happened, in no particular order."""

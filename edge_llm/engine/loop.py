@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Set
 from concurrent.futures import Future
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import TypeAlias
 
 from edge_llm.backends.base import Backend
@@ -25,9 +26,17 @@ Listener: TypeAlias = Callable[[SequenceEvent], None]
 """Called on the engine's thread; must return at once and not raise."""
 
 
+class Command(Enum):
+    """What can be asked of a request that was submitted."""
+
+    ABORT = auto()
+    PARK = auto()
+    RESUME = auto()
+
+
 @dataclass(eq=False, slots=True)
 class RequestHandle:
-    """One submitted request: what `EngineLoop.abort` takes."""
+    """One submitted request: what `EngineLoop.abort`, `park` and `resume` take."""
 
     request: EngineRequest
     listener: Listener
@@ -42,7 +51,7 @@ class EngineLoop:
         self._load = load
         self._loaded: Future[Backend] = Future()
         self._inbox: deque[RequestHandle] = deque()
-        self._aborts: deque[RequestHandle] = deque()
+        self._commands: deque[tuple[Command, RequestHandle]] = deque()
         self._handles: dict[int, RequestHandle] = {}
         self._wake = threading.Condition()
         self._closing = False
@@ -69,8 +78,19 @@ class EngineLoop:
 
     def abort(self, handle: RequestHandle) -> None:
         """Stop a request before the next step; nothing happens when it has ended."""
+        self._command(Command.ABORT, handle)
+
+    def park(self, handle: RequestHandle) -> None:
+        """Set a request aside before the next step; see `Engine.park`."""
+        self._command(Command.PARK, handle)
+
+    def resume(self, handle: RequestHandle) -> None:
+        """Go on with a parked request."""
+        self._command(Command.RESUME, handle)
+
+    def _command(self, command: Command, handle: RequestHandle) -> None:
         with self._wake:
-            self._aborts.append(handle)
+            self._commands.append((command, handle))
             self._wake.notify()
 
     def close(self) -> None:
@@ -102,24 +122,31 @@ class EngineLoop:
         engine.close()
 
     def _wants_out(self, running: Set[int]) -> bool:
-        return self._closing or any(handle.request_id in running for handle in tuple(self._aborts))
+        with self._wake:  # a deque must not grow while it is read
+            return self._closing or any(
+                command is Command.ABORT and handle.request_id in running
+                for command, handle in self._commands
+            )
 
     def _wait_for_work(self, engine: Engine) -> bool:
         """Sleep until there is something to do; False when the loop is to end."""
         if engine.has_work:
             return not self._closing
         with self._wake:
-            while not (self._inbox or self._aborts or self._closing):
+            while not (self._inbox or self._commands or self._closing):
                 self._wake.wait()
             return not self._closing
 
     def _take_commands(self, engine: Engine) -> None:
         while self._inbox:
             self._start(engine, self._inbox.popleft())
-        while self._aborts:
-            handle = self._aborts.popleft()
-            event = engine.abort(handle.request_id)
-            if event is not None:
+        while self._commands:
+            command, handle = self._commands.popleft()
+            if command is Command.PARK:
+                engine.park(handle.request_id)
+            elif command is Command.RESUME:
+                engine.resume(handle.request_id)
+            elif (event := engine.abort(handle.request_id)) is not None:
                 self._tell([event])
 
     def _start(self, engine: Engine, handle: RequestHandle) -> None:

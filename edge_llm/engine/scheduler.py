@@ -175,14 +175,29 @@ class Scheduler:
 
     def finish(self, sequence: Sequence, *, keep: bool) -> Keep | None:
         """Take a sequence out wherever it is; its KV state is kept for others if that is asked."""
-        command = None
-        if sequence.status is SequenceStatus.RUNNING:
-            command = self._retire(sequence, keep=keep and self._caches)
-        else:
-            self.waiting.remove(sequence)
-        self._admits = True
+        command = self._take_out(sequence, keep=keep)
         sequence.status = SequenceStatus.FINISHED
         return command
+
+    def park(self, sequence: Sequence) -> Keep | None:
+        """Set a sequence aside; its KV state stays in the prefix cache while there is room."""
+        command = self._take_out(sequence, keep=True)
+        sequence.num_computed = sequence.num_shared = 0
+        sequence.status = SequenceStatus.PARKED
+        return command
+
+    def resume(self, sequence: Sequence) -> None:
+        """Queue a parked sequence again, before those that have not begun."""
+        sequence.status = SequenceStatus.WAITING
+        self.waiting.appendleft(sequence)
+
+    def _take_out(self, sequence: Sequence, *, keep: bool) -> Keep | None:
+        self._admits = True
+        if sequence.status is SequenceStatus.RUNNING:
+            return self._retire(sequence, keep=keep and self._caches)
+        if sequence.status is SequenceStatus.WAITING:
+            self.waiting.remove(sequence)
+        return None
 
     def reclaim(self) -> Keep | None:
         """Free some cells: of cached prefixes, else of the youngest sequence; None when none can.

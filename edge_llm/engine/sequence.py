@@ -30,6 +30,7 @@ class SequenceStatus(Enum):
 
     WAITING = auto()
     RUNNING = auto()
+    PARKED = auto()
     FINISHED = auto()
 
 

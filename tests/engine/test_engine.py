@@ -237,6 +237,47 @@ def test_abort_frees_everything_at_once() -> None:
     assert engine.abort(request_id) is None
 
 
+@pytest.mark.parametrize("flood", [False, True])
+def test_a_parked_request_goes_on_as_if_it_had_never_stopped(flood: bool) -> None:
+    engine = Engine(FakeBackend())
+    wanted = request("hello", max_tokens=20, logit_bias={END: -100.0})
+    outcomes: dict[int, Outcome] = defaultdict(Outcome)
+    request_id = engine.add_request(wanted)
+    for _ in range(8):
+        collect(outcomes, engine.step())
+
+    engine.park(request_id)
+    assert engine.step() == []
+    assert engine.scheduler.cache.num_cells > 0
+    for index in range(20 if flood else 1):  # others come and go, and may take all the room
+        engine.add_request(request(f"{index} " + "x" * 100, max_tokens=40))
+        while engine.has_work:
+            engine.step()
+    engine.resume(request_id)
+    while engine.has_work:
+        collect(outcomes, engine.step())
+
+    assert outcomes[request_id].token_ids == run_alone(wanted).token_ids
+    assert_nothing_leaks(engine)
+
+
+def test_a_parked_request_can_be_aborted_and_other_calls_do_nothing() -> None:
+    engine = Engine(FakeBackend())
+    request_id = engine.add_request(request())
+    engine.step()
+    engine.resume(request_id)
+    engine.park(request_id)
+    engine.park(request_id)
+
+    event = engine.abort(request_id)
+
+    assert event is not None
+    assert isinstance(event.error, RequestAbortedError)
+    engine.park(request_id)
+    engine.resume(request_id)
+    assert_nothing_leaks(engine)
+
+
 def test_a_passed_deadline_ends_a_request() -> None:
     engine = Engine(FakeBackend())
     request_id = engine.add_request(request(deadline_s=0.0))

@@ -72,6 +72,20 @@ def test_abort_ends_a_request_and_spares_the_others(loop: EngineLoop) -> None:
     loop.abort(handle)  # long over: nothing happens
 
 
+def test_a_parked_request_says_nothing_until_it_is_resumed(loop: EngineLoop) -> None:
+    inbox, other = Inbox(), Inbox()
+    handle = loop.submit(request(), inbox)
+    loop.park(handle)
+    loop.submit(request(), other)
+    other.last()
+
+    said_while_parked = inbox.events.qsize()
+    loop.resume(handle)
+
+    assert inbox.last().finish_reason == "length"
+    assert said_while_parked < 200
+
+
 def test_a_refused_request_hears_why(loop: EngineLoop) -> None:
     inbox = Inbox()
 
