@@ -59,8 +59,8 @@ show_progress() { # pid
 }
 
 pip_install() { # extras
-  printf 'Setting up %s with [%s]; llama.cpp is compiled once, which takes minutes.\n' \
-    "${VENV#"$ROOT"/}" "$1" >&2
+  printf 'Setting up %s with [%s]%s\n' "${VENV#"$ROOT"/}" "$1" \
+    "${COMPILES:+; llama.cpp is compiled on the way, once, which takes minutes}" >&2
   # -v is where the compiler's progress shows; the log keeps all of it for a bad day.
   "$VENV/bin/python" -m pip install -v --disable-pip-version-check -e "$ROOT[$1]" >"$LOG" 2>&1 &
   local pid=$!
@@ -101,7 +101,11 @@ ensure_environment() {
       || die "could not make a virtual environment; see $LOG" \
         "Debian, Ubuntu, Raspberry Pi OS: sudo apt install python3-venv"
   fi
-  "$VENV/bin/python" -c 'import llama_cpp' 2>/dev/null || require_compiler
+  COMPILES=
+  if ! "$VENV/bin/python" -c 'import llama_cpp' 2>/dev/null; then
+    require_compiler
+    COMPILES=yes
+  fi
   pip_install "$extras"
   wanted_stamp "$extras" >"$VENV/.stamp-$extras"
   rm -f "$ROOT/.venv.lock"

@@ -6,7 +6,9 @@ out through a listener that the thread calls.
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Set
@@ -55,6 +57,7 @@ class EngineLoop:
         self._handles: dict[int, RequestHandle] = {}
         self._wake = threading.Condition()
         self._closing = False
+        self._pid = os.getpid()
         self._thread = threading.Thread(target=self._main, name="edge-llm-engine", daemon=True)
 
     def open(self) -> Backend:
@@ -63,6 +66,8 @@ class EngineLoop:
         Raises:
             ModelError: what loading raised.
         """
+        # A thread inside native code must not outlive the interpreter.
+        atexit.register(self.close)
         self._thread.start()
         return self._loaded.result()
 
@@ -95,6 +100,9 @@ class EngineLoop:
 
     def close(self) -> None:
         """Abort what runs, free the model, end the thread. Blocks for one step at most."""
+        atexit.unregister(self.close)
+        if os.getpid() != self._pid:
+            return  # the thread stayed in the parent, and so may a lock that it held
         with self._wake:
             self._closing = True
             self._wake.notify()

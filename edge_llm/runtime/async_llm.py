@@ -69,10 +69,14 @@ class AsyncEdgeLLM:
 
     async def close(self) -> None:
         """End what runs with `RuntimeClosedError` and free the model. A second call is harmless."""
+        await asyncio.to_thread(self.close_blocking)
+
+    def close_blocking(self) -> None:
+        """As `close`, for a thread that may wait, and for the end of the interpreter."""
         self._closed = True
         model, self._model = self._model, None
         if model is not None and not self.is_foreign:
-            await asyncio.to_thread(model.close)
+            model.close()
 
     @property
     def is_foreign(self) -> bool:

@@ -128,15 +128,21 @@ class BackgroundLoop:
             raise
 
     def close(self) -> None:
-        """Stop the loop and its thread."""
+        """Let what runs come to its end, then stop the loop and its thread."""
+        self.run(_other_tasks_done())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+async def _other_tasks_done() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 def _shut_down(runtime: AsyncEdgeLLM, background: BackgroundLoop) -> None:
     if runtime.is_foreign:
         # After fork() the threads are not here: there is nothing to stop, and a join would hang.
         return
-    background.run(runtime.close())
+    runtime.close_blocking()
     background.close()

@@ -1,5 +1,7 @@
 """The built-in model through the whole runtime, as the README promises it."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -68,3 +70,28 @@ def test_a_follow_up_goes_through_history(llm: EdgeLLM) -> None:
 
     assert second.text
     assert second.usage.prompt_tokens > first.usage.prompt_tokens
+
+
+UNCLOSED = [
+    "llm = edge_llm.load(); print(llm.chat('hello').text)",
+    "llm = edge_llm.load(); next(iter(llm.stream('good night')))",
+    "llm = edge_llm.load(); stream = llm.stream('turn on the light'); next(stream)",
+    "async def main():\n await edge_llm.AsyncEdgeLLM().chat('hello')\nasyncio.run(main())",
+    "async def main():\n"
+    " task = asyncio.create_task(edge_llm.AsyncEdgeLLM().chat('lights on'))\n"
+    " await asyncio.sleep(0.5)\n"
+    "asyncio.run(main())",
+    "llm = edge_llm.load(); raise SystemExit",
+]
+
+
+@pytest.mark.parametrize("code", UNCLOSED)
+def test_a_script_that_never_closes_ends_quietly(code: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import asyncio, edge_llm\n" + code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
