@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from collections.abc import Sequence as Items
+
 from edge_llm.backends.base import Backend
 from edge_llm.engine.scheduler import Scheduler
 from edge_llm.engine.sequence import Sequence
 from edge_llm.engine.snapshots import SnapshotStore
 from edge_llm.errors import BackendError
+
+logger = logging.getLogger(__name__)
 
 MIN_PREFIX_TOKENS = 64
 """Shorter prefixes are computed sooner than they are read and checked."""
@@ -52,16 +58,24 @@ class DiskPrefixes:
         """
         length = self._stable_length(sequence)
         if length >= MIN_PREFIX_TOKENS and self._scheduler.has_free_seq_id:
-            self._store.save(sequence.token_ids[:length], lambda: self._export(sequence, length))
+            self._save(sequence.token_ids[:length], lambda: self._export(sequence, length))
 
     def keep(self, sequence: Sequence) -> None:
         """Write a computed prompt that is pinned."""
         tokens = sequence.token_ids[: sequence.num_computed]
-        self._store.save(tokens, lambda: self._backend.export(_seq_id(sequence)), pinned=True)
+        self._save(tokens, lambda: self._backend.export(_seq_id(sequence)), pinned=True)
 
     def close(self) -> None:
         """Write what was accepted and end the writing thread."""
         self._store.close()
+
+    def _save(
+        self, token_ids: Items[int], state: Callable[[], bytes], *, pinned: bool = False
+    ) -> None:
+        try:
+            self._store.save(token_ids, state, pinned=pinned)
+        except BackendError as error:
+            logger.warning("a prefix could not be exported, so it is not kept on disk: %s", error)
 
     def _stable_length(self, sequence: Sequence) -> int:
         if not self._backend.capabilities.can_truncate:
@@ -77,11 +91,12 @@ class DiskPrefixes:
         if length == sequence.num_computed:
             return self._backend.export(seq_id)
         with self._scheduler.borrowed_seq_id() as borrowed:
-            self._backend.fork(seq_id, borrowed)
-            self._backend.truncate(borrowed, length)
-            state = self._backend.export(borrowed)
-            self._backend.free(borrowed)
-        return state
+            try:
+                self._backend.fork(seq_id, borrowed)
+                self._backend.truncate(borrowed, length)
+                return self._backend.export(borrowed)
+            finally:
+                self._backend.free(borrowed)
 
 
 def _seq_id(sequence: Sequence) -> int:

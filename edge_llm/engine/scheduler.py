@@ -155,8 +155,10 @@ class Scheduler:
     def borrowed_seq_id(self) -> Iterator[int]:
         """An unused sequence id for a moment; it must be empty again at the end."""
         seq_id = self._free_seq_ids.pop()
-        yield seq_id
-        self._free_seq_ids.append(seq_id)
+        try:
+            yield seq_id
+        finally:
+            self._free_seq_ids.append(seq_id)
 
     def has_room(self, num_cells: int) -> bool:
         """Whether so many cells are free now."""
@@ -165,7 +167,7 @@ class Scheduler:
     def start_over(self, sequence: Sequence) -> None:
         """Count a running sequence as empty again."""
         self._unlock(sequence)
-        self.stats.cached_tokens -= sequence.num_computed
+        self.stats.cached_tokens -= sequence.num_cached_tokens or 0
         sequence.num_computed = sequence.num_shared = sequence.num_cached_tokens = 0
 
     def adopt(self, sequence: Sequence, num_tokens: int) -> None:

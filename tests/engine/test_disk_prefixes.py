@@ -13,6 +13,7 @@ from edge_llm.config import EdgeConfig
 from edge_llm.engine.engine import Engine
 from edge_llm.engine.sequence import EngineRequest
 from edge_llm.engine.snapshots import SnapshotStore
+from edge_llm.errors import BackendError
 from edge_llm.prompt.byte_tokenizer import ByteTokenizer
 from edge_llm.types import SamplingParams
 from tests.support.gguf_files import write_tiny_model
@@ -138,3 +139,22 @@ def test_ids_and_cells_are_whole_after_restores(tmp_path: Path) -> None:
     engine.clear_prefix_cache()
     assert isinstance(engine.backend, FakeBackend)
     assert engine.scheduler.num_used_cells == engine.backend.num_used_cells == 0
+
+
+class Unexportable(FakeBackend):
+    def export(self, seq_id: int) -> bytes:
+        raise BackendError("no")
+
+
+def test_a_state_that_cannot_be_exported_costs_only_the_cache(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = open_engine(
+        tmp_path, lambda _: Unexportable(capabilities=fake_capabilities(max_model_len=CONTEXT))
+    )
+    ask(engine, EngineRequest(SYSTEM, GREEDY, prefill_only=True, pinned=True))
+    for text in ("one?", "two?", "three?"):
+        ask(engine, question(text))
+        engine.scheduler.check_integrity()
+
+    assert "not kept on disk" in caplog.text
