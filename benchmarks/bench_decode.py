@@ -86,7 +86,10 @@ def make_plans(quick: bool, threads: int) -> list[Plan]:
 
 def measure(plan: Plan, bandwidth: float) -> dict[str, Figure]:
     """All loops on one model, in turn within each repeat so that noise hits them alike."""
-    config = EdgeConfig(model=str(plan.path), context_size=512, threads=plan.threads)
+    # The raw loop takes sequence ids of its own, so nothing may stay in the prefix cache.
+    config = EdgeConfig(
+        model=str(plan.path), context_size=512, threads=plan.threads, prefix_slots=0, cache_max_mb=0
+    )
     backend = load_backend(plan.path, config)
     engine = Engine(backend)
     loops: dict[str, Callable[[], float]] = {
