@@ -108,6 +108,13 @@ class PrefixCache:
         self._touch(node)
         return True
 
+    def unpin(self) -> bool:
+        """Let every pinned prefix be evicted; whether there was one."""
+        pinned = [node for node in _walk(self._root) if node.pinned]
+        for node in pinned:
+            node.pinned = False
+        return bool(pinned)
+
     def evict(self) -> Eviction | None:
         """Give up the entry used longest ago, as far as nobody needs it; None when all are needed.
 

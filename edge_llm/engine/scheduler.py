@@ -204,13 +204,14 @@ class Scheduler:
     def reclaim(self) -> Keep | None:
         """Free some cells: of cached prefixes, else of the youngest sequence; None when none can.
 
-        A sequence that runs alone and shares a prefix gives that up and starts again without.
+        A sequence that runs alone and shares a prefix gives that up and starts again without; where
+        even that is not enough, pinned prefixes go as well: nobody may wait for ever.
         """
         if (command := self.evict()) is not None:
             return command
-        if len(self.running) < 2 and not any(s.match for s in self.running):
-            return None
-        return self._preempt(self.running[-1])
+        if len(self.running) > 1 or any(s.match for s in self.running):
+            return self._preempt(self.running[-1])
+        return self.evict() if self.cache.unpin() else None
 
     def _preempt(self, sequence: Sequence) -> Keep | None:
         """Send a sequence back to wait; with others still running, until one of them finishes."""
@@ -291,9 +292,10 @@ class Scheduler:
             if not self._free_seq_ids:
                 command = self._carry_out(self.cache.evict_inner())
             command = command or self.evict()
-            if command is None:
+            if command is not None:
+                admission.commands.append(command)
+            elif self.running or self._free_seq_ids or not self.cache.unpin():
                 return bool(self._free_seq_ids) and not self.running
-            admission.commands.append(command)
 
     def _count(self, sequence: Sequence) -> None:
         if sequence.num_cached_tokens is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import threading
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
@@ -41,7 +42,7 @@ class AsyncEdgeLLM:
         )
         self._pid = os.getpid()
         self._model: LocalModel | None = None
-        self._opening = asyncio.Lock()
+        self._opening = threading.Lock()
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -63,9 +64,14 @@ class AsyncEdgeLLM:
             ModelError: it cannot be found, read or run.
         """
         self.check_usable()
-        async with self._opening:
+        if self._model is None:
+            await asyncio.to_thread(self._open_blocking)
+
+    def _open_blocking(self) -> None:
+        with self._opening:
+            self.check_usable()
             if self._model is None:
-                self._model = await asyncio.to_thread(load_local_model, self.config)
+                self._model = load_local_model(self.config)
 
     async def close(self) -> None:
         """End what runs with `RuntimeClosedError` and free the model. A second call is harmless."""
@@ -74,8 +80,11 @@ class AsyncEdgeLLM:
     def close_blocking(self) -> None:
         """As `close`, for a thread that may wait, and for the end of the interpreter."""
         self._closed = True
-        model, self._model = self._model, None
-        if model is not None and not self.is_foreign:
+        if self.is_foreign:
+            return  # the model's threads, and perhaps the lock's owner, stayed in the parent
+        with self._opening:  # a model that is being loaded is closed as soon as it is there
+            model, self._model = self._model, None
+        if model is not None:
             model.close()
 
     @property

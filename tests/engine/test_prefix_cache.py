@@ -240,3 +240,27 @@ def test_the_next_turn_of_a_conversation_computes_only_what_is_new(can_truncate:
 
     # The last token said has not been through the model.
     assert cached == len(first) + len(said) - 1
+
+
+def test_a_pinned_prefix_gives_way_before_a_request_would_wait_for_ever() -> None:
+    capabilities = fake_capabilities(max_model_len=64, num_kv_cells=64)
+    engine = Engine(FakeBackend(capabilities=capabilities))
+    run(engine, EngineRequest((65,) * 40, GREEDY, prefill_only=True, pinned=True))
+    engine.add_request(EngineRequest((66,) * 50, GREEDY))
+
+    for _ in range(100):
+        if any(event.is_last for event in engine.step()):
+            break
+    else:
+        pytest.fail("the request never ended")
+
+
+def test_more_pinned_prefixes_than_ids_still_leave_one_for_a_request() -> None:
+    engine = Engine(FakeBackend(capabilities=fake_capabilities(max_num_seqs=1, num_prefix_slots=2)))
+    for token in range(65, 75):
+        run(engine, EngineRequest((token,) * 8, GREEDY, prefill_only=True, pinned=True))
+
+    engine.add_request(EngineRequest((80,) * 8, GREEDY))
+    ended = any(event.is_last for _ in range(50) for event in engine.step())
+
+    assert ended

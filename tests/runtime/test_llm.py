@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -326,3 +327,30 @@ BAD_CONFIG: list[dict[str, Any]] = [
 def test_a_wrong_load_option_is_an_error_before_anything_is_loaded(options: Any) -> None:
     with pytest.raises(ConfigError):
         EdgeLLM("nowhere.gguf", **options)
+
+
+def test_one_runtime_serves_several_event_loops_while_it_loads() -> None:
+    model = local_model(SpokenBackend("Good night."))
+    loads: list[object] = []
+
+    def slow_load(config: object) -> object:
+        loads.append(config)
+        time.sleep(0.2)
+        return model
+
+    answers: list[str] = []
+    with mock.patch("edge_llm.runtime.async_llm.load_local_model", slow_load):
+        llm = AsyncEdgeLLM()
+
+        def ask() -> None:
+            answers.append(asyncio.run(llm.chat("good night")).text)
+
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+    llm.close_blocking()
+
+    assert answers == ["Good night."] * 4
+    assert len(loads) == 1
