@@ -179,7 +179,7 @@ def _step(model: Transformer, optimizers: Optimizers, batch: Batch) -> float:
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     for optimizer in optimizers:
         optimizer.step()
-    return float(loss)
+    return float(loss.detach())
 
 
 def _draw_samples(
