@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 from collections.abc import AsyncGenerator, Mapping
@@ -53,8 +54,8 @@ class LocalModel:
         events: asyncio.Queue[SequenceEvent] = asyncio.Queue()
 
         def listen(event: SequenceEvent) -> None:
-            # A caller whose event loop is gone can not be told, and is not to stop the engine.
-            if not caller.is_closed():
+            # A caller whose event loop was closed cannot be told, and must not stop the engine.
+            with contextlib.suppress(RuntimeError):
                 caller.call_soon_threadsafe(events.put_nowait, event)
 
         handle = self._loop.submit(request, listen)
@@ -101,10 +102,7 @@ def load_local_model(config: EdgeConfig) -> LocalModel:
     """
     reference = resolve_model(config.model)
     template = read_template(config.chat_template)
-    model = open_local_model(reference, config, template)
-    if config.system_prompt is not None:
-        model.pin_system_prompt(config.system_prompt)
-    return model
+    return open_local_model(reference, config, template)
 
 
 def open_local_model(
@@ -114,7 +112,10 @@ def open_local_model(
     loop = EngineLoop(lambda: load_engine(reference, config))
     backend = loop.open()
     try:
-        return LocalModel(reference.name, backend, loop, template)
+        model = LocalModel(reference.name, backend, loop, template)
+        if config.system_prompt is not None:
+            model.pin_system_prompt(config.system_prompt)
+        return model
     except BaseException:
         loop.close()
         raise

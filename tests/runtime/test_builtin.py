@@ -95,3 +95,37 @@ def test_a_script_that_never_closes_ends_quietly(code: str) -> None:
     )
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+CLOSED_WHILE_TOKENISING = """
+import threading, time, edge_llm
+from edge_llm.errors import RuntimeClosedError
+
+llm = edge_llm.load(cache_max_mb=0)
+encode = llm._async._model.encoder.tokenizer.encode
+ended = []
+
+def work():
+    try:
+        while True:
+            encode("turn on the kitchen lights " * 3000)
+    except RuntimeClosedError:
+        ended.append(True)
+
+threads = [threading.Thread(target=work, daemon=True) for _ in range(3)]
+for thread in threads:
+    thread.start()
+time.sleep(0.2)
+llm.close()
+for thread in threads:
+    thread.join(20)
+print(len(ended))
+"""
+
+
+def test_closing_while_other_threads_tokenise_ends_them_and_not_the_process() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CLOSED_WHILE_TOKENISING], capture_output=True, text=True, timeout=60
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "3\n", "")

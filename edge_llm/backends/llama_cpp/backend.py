@@ -6,6 +6,7 @@ Every argument that would make llama.cpp abort the process is checked here first
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,11 +69,14 @@ def load_llama_cpp(path: Path, config: EdgeConfig) -> LlamaCppBackend:
         max_num_seqs=config.max_num_seqs,
         prefix_slots=config.prefix_slots,
         threads=config.threads or default_threads(file.info.weight_bytes),
+        # Reading the weights for it takes a while, and only the cache on disk asks.
+        state_fingerprint=fingerprint_states(path) if config.cache_max_mb else None,
     )
 
 
-def state_fingerprint(path: Path, library: ModuleType) -> str:
+def fingerprint_states(path: Path) -> str:
     """What the KV states of this file, computed by this build of the library, are known by."""
+    library = load_library()
     built = [
         (lib.name, lib.stat().st_size, lib.stat().st_mtime_ns)
         for lib in sorted((Path(str(library.__file__)).parent / "lib").glob("lib*"))
@@ -110,27 +114,30 @@ class LlamaCppBackend(Backend):
         max_num_seqs: int,
         prefix_slots: int,
         threads: int,
+        state_fingerprint: str | None = None,
     ) -> None:
         self._lib = load_library()
         self._model: Any = None
         self._context: Any = None
+        self._vocabulary: LlamaTokenizer | None = None
         try:
             self._model = self._load_model(file)
             self._context = self._open_context(
                 file, context_size, max_num_seqs + prefix_slots, threads
             )
+            self._vocabulary = LlamaTokenizer(self._lib.llama_model_get_vocab(self._model))
         except BaseException:
             self.close()
             raise
+        self.tokenizer = self._vocabulary
         self._memory = self._lib.llama_get_memory(self._context)
         self._never_abort = self._lib.ggml_abort_callback()  # a null pointer
-        self.tokenizer = LlamaTokenizer(self._lib.llama_model_get_vocab(self._model))
         self.info = ModelInfo(
             name=file.info.name or file.path.stem,
             architecture=file.info.architecture,
             chat_template=file.info.chat_template,
             sampling=file.info.sampling,
-            state_fingerprint=state_fingerprint(file.path, self._lib),
+            state_fingerprint=state_fingerprint,
         )
         self.capabilities = self._measure(max_num_seqs, max_num_seqs + prefix_slots)
         self._batch = TokenBatch(self._lib, self.capabilities.max_num_batched_tokens)
@@ -138,7 +145,7 @@ class LlamaCppBackend(Backend):
 
     def _load_model(self, file: GGUFFile) -> Any:
         model = self._lib.llama_model_load_from_file(
-            str(file.path).encode(), self._lib.llama_model_default_params()
+            os.fsencode(file.path), self._lib.llama_model_default_params()
         )
         if not model:
             raise ModelFormatError(
@@ -282,6 +289,8 @@ class LlamaCppBackend(Backend):
         """See `Backend.close`."""
         # The views point into memory that goes away with the context.
         self._views = {}
+        if self._vocabulary is not None:  # other threads may be tokenising
+            self._vocabulary.close()
         context, self._context = self._context, None
         model, self._model = self._model, None
         _free(self._lib.llama_free, context)

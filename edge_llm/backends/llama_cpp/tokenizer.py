@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +43,8 @@ class LlamaTokenizer:
     def __init__(self, vocab: Any) -> None:
         self._lib = load_library()
         self._vocab = vocab
+        self._num_calls = 0
+        self._calls_changed = threading.Condition()
         self._pieces: dict[int, bytes] = {}
         self.vocab_size: int = self._lib.llama_vocab_n_tokens(vocab)
         self.bos_id: int | None = self._known(self._lib.llama_vocab_bos(vocab))
@@ -56,8 +59,10 @@ class LlamaTokenizer:
         self._fence, self._num_fence_ids = self._find_fence()
 
     def close(self) -> None:
-        """Forget the vocabulary: every later call raises `RuntimeClosedError`."""
-        self._vocab = None
+        """Forget the vocabulary once no call is inside it; later ones raise `RuntimeClosedError`."""
+        with self._calls_changed:
+            self._vocab = None
+            self._calls_changed.wait_for(lambda: self._num_calls == 0)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text` with special tokens off and without BOS.
@@ -92,10 +97,20 @@ class LlamaTokenizer:
             piece = self._pieces[token_id] = self._read_piece(token_id)
         return piece
 
-    def _open(self) -> Any:
-        if self._vocab is None:
-            raise RuntimeClosedError("the tokenizer's model was closed")
-        return self._vocab
+    @contextmanager
+    def _open(self) -> Iterator[Any]:
+        """The vocabulary for one call into the library, which `close` waits for."""
+        with self._calls_changed:
+            if self._vocab is None:
+                raise RuntimeClosedError("the model was closed", hint="load it again")
+            vocab = self._vocab
+            self._num_calls += 1
+        try:
+            yield vocab
+        finally:
+            with self._calls_changed:
+                self._num_calls -= 1
+                self._calls_changed.notify_all()
 
     def _tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         raw = _utf8(text)
@@ -104,9 +119,10 @@ class LlamaTokenizer:
         capacity = len(raw) // 2 + 8
         for _ in range(2):
             ids = (ctypes.c_int32 * capacity)()
-            count: int = self._lib.llama_tokenize(
-                self._open(), raw, len(raw), ids, capacity, False, parse_special
-            )
+            with self._open() as vocab:
+                count: int = self._lib.llama_tokenize(
+                    vocab, raw, len(raw), ids, capacity, False, parse_special
+                )
             if count >= 0:
                 return ids[:count]
             capacity = -count
@@ -116,16 +132,15 @@ class LlamaTokenizer:
         size = 32
         for _ in range(2):
             buffer = ctypes.create_string_buffer(size)
-            count: int = self._lib.llama_token_to_piece(
-                self._open(), token_id, buffer, size, 0, True
-            )
+            with self._open() as vocab:
+                count: int = self._lib.llama_token_to_piece(vocab, token_id, buffer, size, 0, True)
             if count >= 0:
                 return buffer.raw[:count]
             size = -count
         raise BackendError(f"llama.cpp could not spell token {token_id}")
 
     def _read_special_tokens(self) -> Iterator[SpecialToken]:
-        vocab = self._open()
+        vocab = self._vocab
         attr_of = self._lib.llama_vocab_get_attr  # 0.5 us a token: this loop is most of the cost
         for token_id in range(self.vocab_size):
             attr = attr_of(vocab, token_id)
@@ -144,7 +159,7 @@ class LlamaTokenizer:
         candidates = [token.id for token in self.special_tokens]
         if self.eos_id is not None:
             candidates.append(self.eos_id)
-        vocab = self._open()
+        vocab = self._vocab
         return frozenset(i for i in candidates if self._lib.llama_vocab_is_eog(vocab, i))
 
     def _known(self, token_id: int) -> int | None:
