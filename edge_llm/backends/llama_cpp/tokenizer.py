@@ -59,7 +59,7 @@ class LlamaTokenizer:
         self._fence, self._num_fence_ids = self._find_fence()
 
     def close(self) -> None:
-        """Forget the vocabulary once no call is inside it; later ones raise `RuntimeClosedError`."""
+        """Forget the vocabulary once no call is inside it; later ones get `RuntimeClosedError`."""
         with self._calls_changed:
             self._vocab = None
             self._calls_changed.wait_for(lambda: self._num_calls == 0)
