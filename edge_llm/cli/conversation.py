@@ -9,7 +9,7 @@ from typing import Any
 from prompt_toolkit import PromptSession
 
 from edge_llm.cli.chat import show_stream
-from edge_llm.errors import RequestError
+from edge_llm.errors import EdgeLLMError
 from edge_llm.runtime.llm import EdgeLLM
 from edge_llm.types import Answer
 
@@ -17,7 +17,7 @@ HELP = """\
 /clear   start a new conversation
 /exit    leave (or Ctrl-D)
 Ctrl-C   stop the answer
-Pasted text may have several lines; Alt-Enter adds one by hand."""
+Pasted text may have several lines."""
 
 
 class Conversation:
@@ -58,7 +58,7 @@ class Conversation:
             answer = show_stream(self._llm, list(self._messages), self._options)
         except KeyboardInterrupt:
             answer = None
-        except RequestError as error:
+        except EdgeLLMError as error:  # the conversation is not lost for one failed answer
             print(f"error: {error}")
             answer = None
         if answer is None:
