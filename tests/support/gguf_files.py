@@ -67,6 +67,8 @@ class TinySpec:
     storage: str = "F32"
     chat_template: str | None = CHATML
     tied: bool = True
+    letters: bool = False
+    """An output head that, at temperature 0, only ever says `a` to `z` and never ends."""
     seed: int = 0
     extra: tuple[Key, ...] = field(default=())
     extra_tokens: int = 0
@@ -194,7 +196,11 @@ def tiny_tensors(spec: TinySpec) -> list[Tensor]:
         matrix("token_embd", spec.width, vocab_size(spec)),
         vector("output_norm", spec.width),
     ]
-    if not spec.tied:
+    if spec.letters:
+        rows = np.zeros((vocab_size(spec), spec.width), np.float32)
+        rows[ord("a") : ord("z") + 1] = rng.standard_normal((26, spec.width))
+        tensors.append(Tensor("output.weight", rows.shape[::-1], "F32", rows.tobytes()))
+    elif not spec.tied:
         tensors.append(matrix("output", spec.width, vocab_size(spec)))
     for layer in range(spec.layers):
         block = f"blk.{layer}"
