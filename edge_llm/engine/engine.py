@@ -15,14 +15,9 @@ from numpy.typing import NDArray
 from edge_llm.backends.base import Backend, BatchItem, ForwardInterruptedError, KVCacheFullError
 from edge_llm.engine.disk_prefixes import DiskPrefixes
 from edge_llm.engine.logits import LogitRow, Workspace
+from edge_llm.engine.request import EngineRequest, SequenceEvent
 from edge_llm.engine.scheduler import MAX_DECODE_SLOWDOWN, ScheduledChunk, Scheduler
-from edge_llm.engine.sequence import (
-    EngineRequest,
-    Sequence,
-    SequenceEvent,
-    SequenceStatus,
-    create_sequence,
-)
+from edge_llm.engine.sequence import Sequence, SequenceStatus, create_sequence
 from edge_llm.engine.snapshots import SnapshotStore
 from edge_llm.engine.statistics import token_statistics
 from edge_llm.errors import (
@@ -249,8 +244,8 @@ class Engine:
             piece, finish = self._append(sequence, token_id)
             added.append(token_id)
             text += piece
-            if finish is None and sequence.request.constraint is not None:
-                forced += sequence.request.constraint.advance(token_id, piece)
+            if finish is None and sequence.constraint is not None:
+                forced += sequence.constraint.advance(token_id, piece)
         if finish is not None:
             text += self._finish(sequence)
         return SequenceEvent(

@@ -19,7 +19,7 @@ from typing import TypeAlias
 
 from edge_llm.backends.base import Backend
 from edge_llm.engine.engine import Engine
-from edge_llm.engine.sequence import EngineRequest, SequenceEvent
+from edge_llm.engine.request import EngineRequest, SequenceEvent
 from edge_llm.errors import BackendError, EdgeLLMError, RuntimeClosedError
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Iterator
 
-from edge_llm.engine.sequence import SequenceEvent
+from edge_llm.engine.request import SequenceEvent
 from edge_llm.prompt.encode import EncodedPrompt
 from edge_llm.prompt.parse import (
     OutputParser,

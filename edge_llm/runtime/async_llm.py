@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 from edge_llm.config import EdgeConfig, LoadOptions, checked_overflow, load_config, merge_sampling
-from edge_llm.engine.sequence import EngineRequest
+from edge_llm.engine.request import EngineRequest
 from edge_llm.errors import InvalidParameterError, RuntimeClosedError, RuntimeForkedError
 from edge_llm.prompt.messages import messages_from
 from edge_llm.prompt.thinking import ThinkingBudget, thinking_share

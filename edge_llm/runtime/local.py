@@ -16,7 +16,7 @@ from edge_llm.backends.base import Backend, ModelInfo
 from edge_llm.config import EdgeConfig, merge_sampling
 from edge_llm.engine.engine import Engine
 from edge_llm.engine.loop import EngineLoop
-from edge_llm.engine.sequence import EngineRequest, SequenceEvent
+from edge_llm.engine.request import EngineRequest, SequenceEvent
 from edge_llm.engine.snapshots import open_snapshot_store
 from edge_llm.errors import ConfigError
 from edge_llm.hub.resolve import ModelReference, resolve_model

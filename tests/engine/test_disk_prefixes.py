@@ -11,7 +11,7 @@ from edge_llm.backends.base import Backend
 from edge_llm.backends.fake import FakeBackend, fake_capabilities
 from edge_llm.config import EdgeConfig
 from edge_llm.engine.engine import Engine
-from edge_llm.engine.sequence import EngineRequest
+from edge_llm.engine.request import EngineRequest
 from edge_llm.engine.snapshots import SnapshotStore
 from edge_llm.errors import BackendError
 from edge_llm.prompt.byte_tokenizer import ByteTokenizer

@@ -9,7 +9,7 @@ import pytest
 from edge_llm.backends.fake import FakeBackend, fake_capabilities
 from edge_llm.engine.engine import Engine
 from edge_llm.engine.loop import EngineLoop
-from edge_llm.engine.sequence import EngineRequest, SequenceEvent
+from edge_llm.engine.request import EngineRequest, SequenceEvent
 from edge_llm.errors import (
     BackendError,
     ContextLengthExceededError,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from edge_llm.backends.fake import FakeBackend, fake_capabilities
 from edge_llm.engine.engine import Engine
 from edge_llm.engine.prefix_cache import PrefixCache
-from edge_llm.engine.sequence import EngineRequest
+from edge_llm.engine.request import EngineRequest
 from edge_llm.types import SamplingParams
 
 tokens = st.lists(st.integers(0, 2), min_size=1, max_size=10)
