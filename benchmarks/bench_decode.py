@@ -197,7 +197,7 @@ def end_tokens(llm: EdgeLLM) -> frozenset[int]:
     """Token ids that would end the answer early."""
     model = llm._async._model
     assert model is not None
-    return model.encoder.tokenizer.eog_ids
+    return model.facts.eog_ids
 
 
 def measure_bandwidth(threads: int, size: int = 1 << 28) -> float:

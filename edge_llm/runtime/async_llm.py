@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 from edge_llm.config import EdgeConfig, LoadOptions, checked_overflow, load_config, merge_sampling
+from edge_llm.engine.host import ModelFacts
 from edge_llm.engine.request import EngineRequest
 from edge_llm.errors import InvalidParameterError, RuntimeClosedError, RuntimeForkedError
 from edge_llm.prompt.messages import messages_from
@@ -129,7 +130,7 @@ class AsyncEdgeLLM:
         if model is None:
             raise RuntimeClosedError("this runtime is closed", hint="load the model again")
         request, fitted = await asyncio.to_thread(self._prepare, model, messages, options)
-        builder = AnswerBuilder(model.name, fitted, started_s)
+        builder = AnswerBuilder(model.facts.name, fitted, started_s)
         async with contextlib.aclosing(model.generate(request)) as events:
             async for event in events:
                 for chunk in builder.add(event):
@@ -142,16 +143,16 @@ class AsyncEdgeLLM:
         system = request_options.pop("system", None)
         tools = request_options.pop("tools", None)
         overflow = checked_overflow(request_options.pop("overflow", None), self.config.overflow)
-        params = merge_sampling(model.defaults, request_options)
+        params = merge_sampling(model.facts.sampling, request_options)
         conversation = _with_system(messages, system, self.config.system_prompt)
         fitted = fit_conversation(
             conversation,
-            lambda kept: model.encoder.encode(kept, tools=tools),
+            lambda kept: model.encode(kept, tools),
             max_tokens=params.max_tokens,
-            max_model_len=model.max_model_len,
+            max_model_len=model.facts.max_model_len,
             overflow=overflow,
         )
-        return _engine_request(model, fitted, params), fitted
+        return _engine_request(model.facts, fitted, params), fitted
 
 
 def _with_system(
@@ -167,12 +168,12 @@ def _with_system(
 
 
 def _engine_request(
-    model: LocalModel, fitted: FittedPrompt, params: SamplingParams
+    facts: ModelFacts, fitted: FittedPrompt, params: SamplingParams
 ) -> EngineRequest:
     prompt = fitted.prompt
-    room = model.max_model_len - len(prompt.token_ids)
+    room = facts.max_model_len - len(prompt.token_ids)
     max_tokens = min(params.max_tokens or room, room)
-    closing_ids = model.thinking_close
+    closing_ids = facts.thinking_close
     constraint = None
     if closing_ids is not None:
         constraint = ThinkingBudget(
@@ -184,5 +185,5 @@ def _engine_request(
         token_ids=tuple(prompt.token_ids),
         params=replace(params, max_tokens=max_tokens),
         constraint=constraint,
-        visible_tokens=model.visible_tokens,
+        visible_tokens=facts.visible_tokens,
     )

@@ -102,13 +102,13 @@ import threading, time, edge_llm
 from edge_llm.errors import RuntimeClosedError
 
 llm = edge_llm.load(cache_max_mb=0)
-encode = llm._async._model.encoder.tokenizer.encode
+encode = llm._async._model.encode
 ended = []
 
 def work():
     try:
         while True:
-            encode("turn on the kitchen lights " * 3000)
+            encode([{"role": "user", "content": "turn on the kitchen lights " * 3000}], None)
     except RuntimeClosedError:
         ended.append(True)
 

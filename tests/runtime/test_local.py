@@ -6,6 +6,7 @@ import pytest
 from edge_llm.backends.base import ModelInfo
 from edge_llm.backends.llama_cpp import backend as llama_backend
 from edge_llm.config import EdgeConfig
+from edge_llm.engine.inprocess import create_encoder, recommended_sampling
 from edge_llm.errors import (
     ChatTemplateError,
     ConfigError,
@@ -15,12 +16,7 @@ from edge_llm.errors import (
 )
 from edge_llm.prompt.byte_tokenizer import ByteTokenizer
 from edge_llm.runtime.llm import EdgeLLM
-from edge_llm.runtime.local import (
-    create_encoder,
-    load_local_model,
-    read_template,
-    recommended_sampling,
-)
+from edge_llm.runtime.local import load_local_model, read_template
 from edge_llm.types import SamplingParams
 from tests.support.gguf_files import write_tiny_model
 
