@@ -59,6 +59,12 @@ class Engine:
         """Whether `step` would do anything."""
         return self.scheduler.has_work
 
+    @property
+    def next_deadline_s(self) -> float | None:
+        """The first deadline on `time.monotonic`, of a parked request too; None without any."""
+        deadlines = (sequence.request.deadline_s for sequence in self._sequences.values())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
     def add_request(self, request: EngineRequest) -> int:
         """Queue a request and return its id.
 

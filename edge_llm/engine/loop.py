@@ -10,6 +10,7 @@ import atexit
 import logging
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Set
 from concurrent.futures import Future
@@ -137,9 +138,11 @@ class EngineLoop:
         """Sleep until there is something to do; False when the loop is to end."""
         if engine.has_work:
             return not self._closing
+        # Nobody computes for a parked request, and its deadline passes all the same.
+        deadline_s = engine.next_deadline_s
+        timeout_s = None if deadline_s is None else max(0.0, deadline_s - time.monotonic()) + 1e-3
         with self._wake:
-            while not (self._inbox or self._commands or self._closing):
-                self._wake.wait()
+            self._wake.wait_for(lambda: self._inbox or self._commands or self._closing, timeout_s)
             return not self._closing
 
     def _take_commands(self, engine: Engine) -> None:
