@@ -31,6 +31,8 @@ class LoadOptions(TypedDict, total=False):
     prefix_slots: int
     max_decode_slowdown: float
     threads: int | None
+    worker: bool
+    keep_alive: float | None
     system_prompt: str | None
     chat_template: str | None
     overflow: Overflow
@@ -56,6 +58,11 @@ class EdgeConfig:
     long as without it; larger values start the new answer sooner."""
     threads: int | None = None
     """Compute threads; None takes one per usable core, and one alone for a model of a few MB."""
+    worker: bool = False
+    """Run the engine in a process of its own, which may die without taking this one along."""
+    keep_alive: float | None = None
+    """Unload the model after so many seconds without a request, at least 1, and load it again for
+    the next one; None keeps it."""
     system_prompt: str | None = None
     """Put before conversations that bring no system message of their own."""
     chat_template: str | None = None
@@ -78,6 +85,11 @@ class EdgeConfig:
         if not isinstance(slowdown, int | float) or not 1.0 < slowdown <= 1000.0:
             raise ConfigError(f"max_decode_slowdown must be above 1, up to 1000, not {slowdown!r}")
         _require_count("threads", self.threads, least=1, most=512, optional=True)
+        if not isinstance(self.worker, bool):
+            raise ConfigError(f"worker must be True or False, not {self.worker!r}")
+        alive = self.keep_alive
+        if alive is not None and not (_is_number(alive) and 0 <= alive <= 1e9):
+            raise ConfigError(f"keep_alive must be None or seconds, 0 or more, not {alive!r}")
         _require_count("cache_max_mb", self.cache_max_mb, least=0)
         _require_count("cache_daily_write_mb", self.cache_daily_write_mb, least=0)
         if self.overflow not in get_args(Overflow):
@@ -176,9 +188,26 @@ def _parse(variable: str, name: str, text: str) -> Any:
         raise ConfigError(f"{variable} must be {what}, not {text!r}") from exc
 
 
+def _parse_flag(text: str) -> bool:
+    value = text.strip().lower()
+    if value in ("1", "true", "yes", "on"):
+        return True
+    if value in ("0", "false", "no", "off"):
+        return False
+    raise ValueError(text)
+
+
 _PARSERS: Mapping[str, tuple[Callable[[str], Any], str]] = MappingProxyType(
-    {"int": (int, "a whole number"), "float": (float, "a number")}
+    {
+        "int": (int, "a whole number"),
+        "float": (float, "a number"),
+        "bool": (_parse_flag, "1 or 0, true or false, yes or no, on or off"),
+    }
 )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _require_count(

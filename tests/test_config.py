@@ -32,6 +32,10 @@ WRONG: list[tuple[dict[str, Any], dict[str, str], str]] = [
     ({"max_decode_slowdown": 1.0}, {}, "above 1"),
     ({}, {"EDGE_LLM_MAX_DECODE_SLOWDOWN": "slow"}, "a number, not 'slow'"),
     ({"model": ""}, {}, "empty"),
+    ({"worker": 1}, {}, "True or False"),
+    ({}, {"EDGE_LLM_WORKER": "perhaps"}, "1 or 0, true or false"),
+    ({"keep_alive": -1.0}, {}, "0 or more"),
+    ({"keep_alive": True}, {}, "0 or more"),
     ({"cache_max_mb": -1}, {}, "from 0 to"),
     ({}, {"EDGE_LLM_CACHE_DAILY_WRITE_MB": "lots"}, "whole number, not 'lots'"),
 ]
@@ -43,6 +47,11 @@ def test_what_is_wrong_is_named(
 ) -> None:
     with pytest.raises(ConfigError, match=words):
         load_config(options, environ)
+
+
+@pytest.mark.parametrize(("text", "value"), [("1", True), ("on", True), ("No", False)])
+def test_a_switch_can_be_set_in_the_environment(text: str, value: bool) -> None:
+    assert load_config({}, {"EDGE_LLM_WORKER": text}).worker is value
 
 
 def test_an_empty_variable_counts_as_unset() -> None:

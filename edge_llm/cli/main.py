@@ -74,6 +74,14 @@ def chat(  # noqa: PLR0913 — one parameter is one option of the command line
         typer.Option("--context-size", "-c", help="Tokens of prompt and answer together."),
     ] = None,
     threads: Annotated[int | None, typer.Option("--threads", help="Compute threads.")] = None,
+    worker: Annotated[
+        bool | None,
+        typer.Option("--worker/--no-worker", help="Run the engine in a process of its own."),
+    ] = None,
+    keep_alive: Annotated[
+        float | None,
+        typer.Option("--keep-alive", help="Unload the model after so many idle seconds."),
+    ] = None,
     chat_template: Annotated[
         str | None,
         typer.Option("--chat-template", help="A Jinja file in place of the model's own template."),
@@ -98,6 +106,8 @@ def chat(  # noqa: PLR0913 — one parameter is one option of the command line
     load_options: dict[str, Any] = {
         "context_size": context_size,
         "threads": threads,
+        "worker": worker,
+        "keep_alive": keep_alive,
         "chat_template": chat_template,
         "overflow": overflow,
     }

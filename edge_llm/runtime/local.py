@@ -10,6 +10,7 @@ from typing import Any
 
 from edge_llm.config import EdgeConfig
 from edge_llm.engine.host import HostSettings, ModelFacts, ModelHost
+from edge_llm.engine.keep_alive import UnloadingHost
 from edge_llm.engine.request import EngineRequest, SequenceEvent
 from edge_llm.errors import ConfigError
 from edge_llm.hub.resolve import resolve_model
@@ -86,8 +87,19 @@ def load_local_model(config: EdgeConfig) -> LocalModel:
 
 
 def open_host(settings: HostSettings) -> ModelHost:
-    """The model behind `settings`, loaded, where the configuration wants it to live."""
+    """The model behind `settings`, loaded, where and for as long as the configuration wants it."""
+    keep_alive_s = settings.config.keep_alive
+    if keep_alive_s is None:
+        return _open_host(settings)
+    return UnloadingHost(lambda: _open_host(settings), keep_alive_s)
+
+
+def _open_host(settings: HostSettings) -> ModelHost:
     # Imported here: who runs the engine elsewhere must not pay for its libraries.
+    if settings.config.worker:
+        from edge_llm.engine.remote import open_remote
+
+        return open_remote(settings)
     from edge_llm.engine.inprocess import open_in_process
 
     return open_in_process(settings)

@@ -10,9 +10,9 @@ import edge_llm
 from edge_llm.runtime.llm import EdgeLLM
 
 
-@pytest.fixture(scope="module")
-def llm() -> Iterator[EdgeLLM]:
-    with edge_llm.load() as loaded:
+@pytest.fixture(scope="module", params=["in process", "in a worker"])
+def llm(request: pytest.FixtureRequest) -> Iterator[EdgeLLM]:
+    with edge_llm.load(worker=request.param == "in a worker") as loaded:
         yield loaded
 
 
