@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
-import edge_llm
 from edge_llm.engine.wire import Packet, read_packet, write_packet
 
 logger = logging.getLogger(__name__)
@@ -100,7 +99,7 @@ class WorkerProcess:
 
 def worker_environment() -> dict[str, str]:
     """The environment of the worker: ours, with this very package first on its path."""
-    root = str(Path(edge_llm.__file__).parent.parent)
+    root = str(Path(__file__).resolve().parents[2])
     path = os.environ.get("PYTHONPATH")
     return {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{path}" if path else root}
 
