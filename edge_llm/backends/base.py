@@ -110,6 +110,7 @@ class Backend(ABC):
             KVCacheFullError: no room; the KV state is as it was.
             ForwardInterruptedError: `interrupt` said so.
             BackendError: the library failed; the sequences in the batch are in an unknown state.
+            ValueError: more outputs than tokens; nothing was computed.
         """
 
     @abstractmethod

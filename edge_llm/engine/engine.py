@@ -184,6 +184,7 @@ class Engine:
             assert sequence.seq_id is not None, "it is running"
             if not self.backend.truncate(sequence.seq_id, sequence.num_computed):
                 self.backend.free(sequence.seq_id)
+                self.scheduler.stats.recomputed_tokens += sequence.num_computed
                 self.scheduler.start_over(sequence)
 
     def _give_way(self, chunks: list[ScheduledChunk]) -> list[SequenceEvent]:

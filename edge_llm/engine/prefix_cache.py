@@ -2,8 +2,10 @@
 
 Each node is a run of tokens whose KV cells exist once, however many sequences go on below it. An
 *entry* is a finished sequence that was kept: it holds a backend sequence id, and with it the cells
-of all nodes from the root down to its own. Knows token ids and cell counts, no backend: the
-scheduler has done what is said here.
+of all nodes from the root down to its own. State that cannot be rolled back is shared only where an
+entry ends; two that merely begin alike both have cells for their common tokens, so there the cells
+belong to entries and not to runs. Knows token ids and cell counts, no backend: the scheduler has
+done what is said here.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ class Node:
     end: int
     """Tokens from the root to the end of this node."""
     parent: Node | None
+    num_cells: int = 0
+    """KV cells that are free again when the node goes."""
     children: dict[int, Node] = field(default_factory=dict)
     """By first token."""
     seq_id: int | None = None
@@ -94,17 +98,20 @@ class PrefixCache:
     ) -> bool:
         """Keep a sequence that holds `token_ids`, the first `num_shared` of them in shared cells.
 
-        False where another was quicker: some of its own cells are here already. The caller should
-        free it; the next one that begins alike will share from the start.
+        False where another was quicker: what it is good for is here already. The caller should free
+        it; the next one that begins alike will share from the start.
         """
         node, length = self._descend(token_ids, len(token_ids))
         node = self._node_ending_at(node, length)
         self._touch(node)
-        if length > num_shared or length == len(token_ids):
+        if self._is_superfluous(node, length, len(token_ids), num_shared):
             node.pinned |= pinned and length == len(token_ids)
             return False
-        node = self._add_child(node, tuple(token_ids[length:]))
+        if length < len(token_ids):
+            node = self._add_child(node, tuple(token_ids[length:]))
         node.seq_id, node.pinned = seq_id, pinned
+        node.num_cells += len(token_ids) - num_shared
+        self.num_cells += len(token_ids) - num_shared
         self._touch(node)
         return True
 
@@ -160,7 +167,7 @@ class PrefixCache:
     def check_integrity(self) -> None:
         """Assert that counts and links agree; tests call it."""
         nodes = [node for node in _walk(self._root) if node is not self._root]
-        assert self.num_cells == sum(len(node.tokens) for node in nodes)
+        assert self.num_cells == sum(node.num_cells for node in nodes)
         assert len(set(self.seq_ids)) == len(self.seq_ids)
         for node in nodes:
             assert node.parent is not None
@@ -168,6 +175,14 @@ class PrefixCache:
             assert node.end == node.parent.end + len(node.tokens)
             assert node.tokens
             assert node.children or node.seq_id is not None
+            assert node.num_cells == len(node.tokens) or not self._can_truncate
+            assert node.seq_id is not None or not node.is_needed or self._can_truncate
+
+    def _is_superfluous(self, node: Node, common: int, length: int, num_shared: int) -> bool:
+        """Whether a sequence adds nothing, of which the cache has the first `common` tokens."""
+        if self._can_truncate:
+            return common > num_shared or common == length
+        return common == length and node.seq_id is not None
 
     def _descend(self, token_ids: Sequence[int], limit: int) -> tuple[Node, int]:
         """The deepest node that the first `limit` tokens reach into, and how many agree."""
@@ -190,7 +205,10 @@ class PrefixCache:
         assert parent is not None, "the root ends where nothing can begin"
         assert parent.end < end < node.end, "end lies within the node"
         cut = end - parent.end
-        upper = Node(node.tokens[:cut], end, parent, last_used=node.last_used)
+        # State that cannot be rolled back stays whole, with the entry below.
+        num_cells = cut if self._can_truncate else 0
+        upper = Node(node.tokens[:cut], end, parent, num_cells, last_used=node.last_used)
+        node.num_cells -= num_cells
         parent.children[upper.tokens[0]] = upper
         node.tokens, node.parent = node.tokens[cut:], upper
         upper.children[node.tokens[0]] = node
@@ -199,12 +217,11 @@ class PrefixCache:
     def _add_child(self, parent: Node, tokens: tuple[int, ...]) -> Node:
         child = Node(tokens, parent.end + len(tokens), parent)
         parent.children[tokens[0]] = child
-        self.num_cells += len(tokens)
         return child
 
     def _drop(self, node: Node) -> None:
         del _parent(node).children[node.tokens[0]]
-        self.num_cells -= len(node.tokens)
+        self.num_cells -= node.num_cells
 
     def _touch(self, node: Node | None) -> None:
         self._clock += 1

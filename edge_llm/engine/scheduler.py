@@ -77,7 +77,7 @@ class SchedulerStats:
     cached_tokens: int = 0
     """Those of them whose KV state was there already."""
     recomputed_tokens: int = 0
-    """Tokens that went through the model again after a preemption."""
+    """Tokens whose KV state was given up, by preemption or interruption, to be computed again."""
     num_evictions: int = 0
 
 

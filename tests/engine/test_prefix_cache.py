@@ -143,8 +143,11 @@ def answers(engine: Engine, requests: Sequence[EngineRequest], rng: random.Rando
             assert event.error is None
             outputs[event.request_id] += event.token_ids
         assert isinstance(engine.backend, FakeBackend)
-        if engine.backend.capabilities.can_share_prefix:
+        limits = engine.backend.capabilities
+        if limits.can_share_prefix and limits.can_truncate:
             assert engine.scheduler.num_used_cells == engine.backend.num_used_cells
+        elif limits.can_share_prefix:
+            assert engine.scheduler.num_used_cells >= engine.backend.num_used_cells
         engine.scheduler.check_integrity()
     return [outputs[request_id] for request_id in order]
 
@@ -240,6 +243,29 @@ def test_the_next_turn_of_a_conversation_computes_only_what_is_new(can_truncate:
 
     # The last token said has not been through the model.
     assert cached == len(first) + len(said) - 1
+
+
+@pytest.mark.parametrize("can_truncate", [True, False])
+def test_conversations_that_begin_alike_are_each_continued(can_truncate: bool) -> None:
+    engine = Engine(FakeBackend(capabilities=fake_capabilities(can_truncate=can_truncate)))
+    system = tuple(b"be kind. ")
+    for name in (b"ann", b"bob"):
+        run(engine, EngineRequest((*system, *name), GREEDY, prefill_only=True))
+
+    for name in (b"ann", b"bob"):
+        assert run(engine, EngineRequest((*system, *name, *b" again"), GREEDY)) == len(system) + 3
+
+
+@pytest.mark.parametrize("can_truncate", [True, False])
+def test_a_prefix_can_be_pinned_after_a_conversation_began_with_it(can_truncate: bool) -> None:
+    engine = Engine(FakeBackend(capabilities=fake_capabilities(can_truncate=can_truncate)))
+    system = tuple(b"be kind. ")
+    run(engine, EngineRequest((*system, *b"hello"), GREEDY))
+    run(engine, EngineRequest(system, GREEDY, prefill_only=True, pinned=True))
+
+    engine.clear_prefix_cache()
+
+    assert run(engine, EngineRequest((*system, *b"bye"), GREEDY)) == len(system)
 
 
 def test_a_pinned_prefix_gives_way_before_a_request_would_wait_for_ever() -> None:

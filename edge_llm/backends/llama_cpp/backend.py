@@ -273,7 +273,7 @@ class LlamaCppBackend(Backend):
         read = self._lib.llama_state_seq_set_data(
             self._context, buffer, len(state), self._checked(seq_id)
         )
-        if read != len(state):
+        if read != len(state) or not state:
             self.free(seq_id)
             raise BackendError("the sequence state does not fit this model and its settings")
 
