@@ -16,7 +16,13 @@ from edge_llm.backends.base import Backend, BatchItem, ForwardInterruptedError, 
 from edge_llm.engine.disk_prefixes import DiskPrefixes
 from edge_llm.engine.logits import LogitRow, Workspace
 from edge_llm.engine.request import EngineRequest, SequenceEvent
-from edge_llm.engine.scheduler import MAX_DECODE_SLOWDOWN, ScheduledChunk, Scheduler
+from edge_llm.engine.scheduler import (
+    MAX_DECODE_SLOWDOWN,
+    Keep,
+    ScheduledChunk,
+    Scheduler,
+    Share,
+)
 from edge_llm.engine.sequence import Sequence, SequenceStatus, create_sequence
 from edge_llm.engine.snapshots import SnapshotStore
 from edge_llm.engine.statistics import token_statistics
@@ -95,15 +101,15 @@ class Engine:
     def park(self, request_id: int) -> None:
         """Set a request aside until `resume`; nothing happens when it is not under way.
 
-        Its KV state stays in the prefix cache while there is room, and is computed again where
-        there was none. Its deadline goes on.
+        Its KV state stays in the prefix cache while there is room, then in a snapshot on disk; only
+        where neither may hold it is it computed again. Its deadline goes on.
         """
         sequence = self._sequences.get(request_id)
         if sequence is None or sequence.status is SequenceStatus.PARKED:
             return
         command = self.scheduler.park(sequence)
         if command is not None:
-            command.apply(self.backend)
+            self.apply(command)
 
     def resume(self, request_id: int) -> None:
         """Go on with a parked request; nothing happens when it is not parked."""
@@ -138,7 +144,7 @@ class Engine:
     def clear_prefix_cache(self) -> None:
         """Free what finished sequences left behind, except for what is pinned or in use."""
         while (command := self.scheduler.evict()) is not None:
-            command.apply(self.backend)
+            self.apply(command)
 
     def close(self) -> None:
         """Forget all requests and close the backend."""
@@ -147,6 +153,12 @@ class Engine:
         if self.disk is not None:
             self.disk.close()
         self.backend.close()
+
+    def apply(self, command: Keep | Share) -> None:
+        """Carry a scheduler's command out, keeping on disk what a parked sequence would lose."""
+        if self.disk is not None and isinstance(command, Keep) and command.parked:
+            self.disk.keep_parked(command.seq_id, command.parked)
+        command.apply(self.backend)
 
     def _refuse_impossible(self, request: EngineRequest) -> None:
         max_model_len = self.backend.capabilities.max_model_len
@@ -193,7 +205,7 @@ class Engine:
         if command is None:
             error = BackendError("the KV cache is too small for a single sequence")
             return [self._fail(chunks[0].sequence, error)]
-        command.apply(self.backend)
+        self.apply(command)
         return []
 
     def _observe(self, chunks: list[ScheduledChunk], elapsed_s: float) -> None:
@@ -218,7 +230,7 @@ class Engine:
     def _admit(self) -> None:
         admission = self.scheduler.admit()
         for command in admission.commands:
-            command.apply(self.backend)
+            self.apply(command)
         if self.disk is not None:
             for sequence in admission.admitted:
                 self.disk.offer(sequence)
@@ -288,7 +300,7 @@ class Engine:
         del self._sequences[sequence.request_id]
         command = self.scheduler.finish(sequence, keep=keep)
         if command is not None:
-            command.apply(self.backend)
+            self.apply(command)
 
 
 def _batch_item(chunk: ScheduledChunk) -> BatchItem:

@@ -55,6 +55,8 @@ class Eviction(NamedTuple):
     seq_id: int
     keep: int
     """Tokens it still has to hold for others; 0 frees it, and its id, altogether."""
+    tokens: tuple[int, ...] = ()
+    """All the tokens whose state it holds until then, where no other entry holds them too."""
 
 
 class PrefixCache:
@@ -133,14 +135,15 @@ class PrefixCache:
             return None
         seq_id = node.seq_id
         assert seq_id is not None, "a leaf is an entry"
+        tokens = _path(node)
         self._drop(node)
         while (node := _parent(node)) is not self._root and _is_useless(node):
             self._drop(node)
         if node is self._root or node.children or node.seq_id is not None:
-            return Eviction(seq_id, 0)
+            return Eviction(seq_id, 0, tokens)
         # Nobody else holds these cells: the entry stays, cut down to them.
         node.seq_id = seq_id
-        return Eviction(seq_id, node.end)
+        return Eviction(seq_id, node.end, tokens)
 
     def evict_inner(self) -> Eviction | None:
         """Give up an entry that others go on from: frees its id, not its cells."""
@@ -157,7 +160,7 @@ class PrefixCache:
         node = min(inner, key=lambda n: n.last_used)
         seq_id, node.seq_id = node.seq_id, None
         assert seq_id is not None, "only entries are chosen"
-        return Eviction(seq_id, 0)
+        return Eviction(seq_id, 0, () if self._can_truncate else _path(node))
 
     @property
     def seq_ids(self) -> list[int]:
@@ -233,6 +236,15 @@ class PrefixCache:
 def _parent(node: Node) -> Node:
     assert node.parent is not None, "not the root"
     return node.parent
+
+
+def _path(node: Node) -> tuple[int, ...]:
+    """All tokens from the root to the end of `node`."""
+    parts = []
+    while node.parent is not None:
+        parts.append(node.tokens)
+        node = node.parent
+    return tuple(token for part in reversed(parts) for token in part)
 
 
 def _is_useless(node: Node) -> bool:

@@ -41,6 +41,8 @@ class Keep:
 
     seq_id: int
     length: int = 0
+    parked: tuple[int, ...] = ()
+    """Tokens of a parked sequence whose computed state goes with this."""
 
     def apply(self, backend: Backend) -> None:
         """Carry it out."""
@@ -103,6 +105,7 @@ class Scheduler:
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         """In order of arrival."""
+        self.parked: list[Sequence] = []
         self.stats = SchedulerStats()
         self._admits = True
 
@@ -186,11 +189,13 @@ class Scheduler:
         command = self._take_out(sequence, keep=True)
         sequence.num_computed = sequence.num_shared = 0
         sequence.status = SequenceStatus.PARKED
+        self.parked.append(sequence)
         return command
 
     def resume(self, sequence: Sequence) -> None:
         """Queue a parked sequence again, before those that have not begun."""
         sequence.status = SequenceStatus.WAITING
+        self.parked.remove(sequence)
         self.waiting.appendleft(sequence)
 
     def _take_out(self, sequence: Sequence, *, keep: bool) -> Keep | None:
@@ -199,6 +204,8 @@ class Scheduler:
             return self._retire(sequence, keep=keep and self._caches)
         if sequence.status is SequenceStatus.WAITING:
             self.waiting.remove(sequence)
+        elif sequence.status is SequenceStatus.PARKED:
+            self.parked.remove(sequence)
         return None
 
     def reclaim(self) -> Keep | None:
@@ -236,7 +243,12 @@ class Scheduler:
         self.stats.num_evictions += 1
         if eviction.keep == 0:
             self._free_seq_ids.append(eviction.seq_id)
-        return Keep(eviction.seq_id, eviction.keep)
+        return Keep(eviction.seq_id, eviction.keep, self._parked_tokens(eviction.tokens))
+
+    def _parked_tokens(self, tokens: tuple[int, ...]) -> tuple[int, ...]:
+        """`tokens`, where a parked sequence would have to compute them again."""
+        wanted = any(tokens == tuple(s.token_ids[: len(tokens)]) for s in self.parked)
+        return tokens if wanted else ()
 
     def check_integrity(self) -> None:
         """Assert that every id is held exactly once; tests call it between steps."""
@@ -246,6 +258,7 @@ class Scheduler:
         assert everything == list(range(self._limits.num_seq_ids))
         assert all(s.status is SequenceStatus.RUNNING for s in self.running)
         assert all(s.status is SequenceStatus.WAITING for s in self.waiting)
+        assert all(s.status is SequenceStatus.PARKED for s in self.parked)
 
     def _make_room_to_speak(self, admission: Admission) -> None:
         """Free cells until every running sequence can take at least one token more."""

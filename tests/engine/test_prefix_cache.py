@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from edge_llm.backends.fake import FakeBackend, fake_capabilities
 from edge_llm.engine.engine import Engine
-from edge_llm.engine.prefix_cache import PrefixCache
+from edge_llm.engine.prefix_cache import Eviction, PrefixCache
 from edge_llm.engine.request import EngineRequest
 from edge_llm.types import SamplingParams
 
@@ -17,6 +17,10 @@ tokens = st.lists(st.integers(0, 2), min_size=1, max_size=10)
 def num_common(left: Sequence[int], right: Sequence[int]) -> int:
     return next((i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b),
                 min(len(left), len(right)))  # fmt: skip
+
+
+def freed(eviction: Eviction | None) -> tuple[int, int] | None:
+    return None if eviction is None else (eviction.seq_id, eviction.keep)
 
 
 def keep(cache: PrefixCache, ids: Sequence[int], seq_id: int) -> bool:
@@ -92,12 +96,26 @@ def test_an_entry_in_use_is_cut_down_to_what_is_used() -> None:
     match = cache.match_prefix([1, 2, 9])
     assert match
 
-    assert cache.evict() == (7, 2)
+    assert freed(cache.evict()) == (7, 2)
     assert cache.num_cells == 2
     assert cache.evict() is None
     cache.check_integrity()
     cache.release(match.node)
-    assert cache.evict() == (7, 0)
+    assert freed(cache.evict()) == (7, 0)
+
+
+@pytest.mark.parametrize("can_truncate", [True, False])
+def test_an_eviction_says_which_state_goes_with_it(can_truncate: bool) -> None:
+    cache = PrefixCache(can_truncate=can_truncate)
+    keep(cache, (1, 2), 1)
+    keep(cache, (1, 2, 3, 4), 2)
+
+    inner, leaf = cache.evict_inner(), cache.evict()
+
+    assert inner is not None
+    assert leaf is not None
+    assert inner.tokens == (() if can_truncate else (1, 2))
+    assert leaf.tokens == (1, 2, 3, 4)
 
 
 def test_a_pinned_prefix_stays() -> None:
@@ -105,7 +123,7 @@ def test_a_pinned_prefix_stays() -> None:
     cache.insert_prefix([1, 2], 0, num_shared=0, pinned=True)
     cache.insert_prefix([1, 2, 3], 1, num_shared=2)
 
-    assert cache.evict() == (1, 0)
+    assert freed(cache.evict()) == (1, 0)
     assert cache.evict() is None
     assert cache.num_cells == 2
 
