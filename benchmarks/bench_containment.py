@@ -100,8 +100,8 @@ class Client:
         time.sleep(0.001)
         if len(lasts) > 1:
             return "ended twice"
-        error = lasts[0].error
-        return "answered" if error is None else type(error).__name__
+        end = lasts[0].error
+        return "answered" if end is None else type(end).__name__
 
 
 def campaign(kills: int, seed: int) -> dict[str, Figure]:

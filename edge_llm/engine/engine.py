@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 
 from numpy import float32
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ from edge_llm.errors import (
     InvalidParameterError,
     RequestAbortedError,
 )
-from edge_llm.types import FinishReason
+from edge_llm.types import FinishReason, TokenStatistics
 
 MIN_INTERRUPTIBLE_TOKENS = 32
 """Fewer tokens take less than the 100 ms in which a cancelled request should be gone."""
@@ -274,7 +274,16 @@ class Engine:
             finish,
             num_cached_tokens=None if finish is None else sequence.num_cached_tokens,
             statistics=() if chosen is None else (chosen, *[None] * (len(added) - 1)),
+            spellings=self._spell(sequence.request, added, chosen),
         )
+
+    def _spell(
+        self, request: EngineRequest, added: list[int], chosen: TokenStatistics | None
+    ) -> Mapping[int, bytes]:
+        if not request.spells:
+            return {}
+        ids = {*added, *(() if chosen is None else chosen.top_ids)}
+        return {token_id: self.backend.tokenizer.token_bytes(token_id) for token_id in ids}
 
     def _append(self, sequence: Sequence, token_id: int) -> tuple[str, FinishReason | None]:
         sequence.token_ids.append(token_id)

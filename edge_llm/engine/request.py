@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol
 
 from edge_llm.errors import EdgeLLMError
@@ -43,6 +44,8 @@ class EngineRequest:
     """With `prefill_only`: never evict it from the prefix cache."""
     statistics: int | None = None
     """How many most likely tokens to report with each token; None reports no statistics."""
+    spells: bool = False
+    """Send the bytes of every token that the statistics name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ class SequenceEvent:
 
     None for a token that the constraint forced: no logits were computed for it.
     """
+    spellings: Mapping[int, bytes] = field(default_factory=lambda: MappingProxyType({}))
+    """The bytes of these token ids and of those in the statistics, where the request asked."""
 
     @property
     def is_last(self) -> bool:

@@ -137,6 +137,9 @@ def pack_event(event: SequenceEvent) -> Packet:
             None if one is None else [getattr(one, name) for name in _STATISTICS]
             for one in event.statistics
         ]
+    if event.spellings:
+        # Latin-1 gives each byte a character, which JSON can hold.
+        packet["spellings"] = [(i, raw.decode("latin-1")) for i, raw in event.spellings.items()]
     return packet
 
 
@@ -151,6 +154,7 @@ def unpack_event(request_id: int, packet: Packet) -> SequenceEvent:
         None if error is None else unpack_error(error),
         packet.get("num_cached_tokens"),
         tuple(_unpack_statistics(one) for one in packet.get("statistics", ())),
+        {i: text.encode("latin-1") for i, text in packet.get("spellings", ())},
     )
 
 

@@ -21,7 +21,14 @@ from edge_llm.prompt.thinking import ThinkingBudget, thinking_share
 from edge_llm.runtime.answer import AnswerBuilder
 from edge_llm.runtime.conversation import FittedPrompt, fit_conversation
 from edge_llm.runtime.local import LocalModel, load_local_model
-from edge_llm.types import Answer, Chunk, Message, RequestOptions, SamplingParams
+from edge_llm.types import (
+    MAX_TOP_LOGPROBS,
+    Answer,
+    Chunk,
+    Message,
+    RequestOptions,
+    SamplingParams,
+)
 
 
 class AsyncEdgeLLM:
@@ -130,7 +137,7 @@ class AsyncEdgeLLM:
         if model is None:
             raise RuntimeClosedError("this runtime is closed", hint="load the model again")
         request, fitted = await asyncio.to_thread(self._prepare, model, messages, options)
-        builder = AnswerBuilder(model.facts.name, fitted, started_s)
+        builder = AnswerBuilder(model.facts, fitted, started_s)
         async with contextlib.aclosing(model.generate(request)) as events:
             async for event in events:
                 for chunk in builder.add(event):
@@ -142,6 +149,7 @@ class AsyncEdgeLLM:
         request_options = dict(options)
         system = request_options.pop("system", None)
         tools = request_options.pop("tools", None)
+        top_logprobs = checked_top_logprobs(request_options.pop("top_logprobs", None))
         overflow = checked_overflow(request_options.pop("overflow", None), self.config.overflow)
         params = merge_sampling(model.facts.sampling, request_options)
         conversation = _with_system(messages, system, self.config.system_prompt)
@@ -152,7 +160,10 @@ class AsyncEdgeLLM:
             max_model_len=model.facts.max_model_len,
             overflow=overflow,
         )
-        return _engine_request(model.facts, fitted, params), fitted
+        request = _engine_request(model.facts, fitted, params)
+        if top_logprobs is not None:
+            request = replace(request, statistics=top_logprobs, spells=True)
+        return request, fitted
 
 
 def _with_system(
@@ -165,6 +176,22 @@ def _with_system(
     if default is None or any(m.get("role") in ("system", "developer") for m in conversation):
         return conversation
     return messages_from(conversation, default)
+
+
+def checked_top_logprobs(top_logprobs: Any) -> int | None:
+    """A request's own `top_logprobs`; None where it asks for no log-probabilities.
+
+    Raises:
+        InvalidParameterError: it is no number from 0 to 20.
+    """
+    if top_logprobs is None:
+        return None
+    is_count = isinstance(top_logprobs, int) and not isinstance(top_logprobs, bool)
+    if not is_count or not 0 <= top_logprobs <= MAX_TOP_LOGPROBS:
+        raise InvalidParameterError(
+            f"top_logprobs must be None or 0 to {MAX_TOP_LOGPROBS}, not {top_logprobs!r}"
+        )
+    return top_logprobs
 
 
 def _engine_request(

@@ -21,6 +21,7 @@ FIELDS = [
     "text", "tool_calls", "finish_reason", "model", "route", "reason", "score", "signal",
     "threshold", "confidence", "calibrated", "usage", "timings", "cost_usd", "attempts", "degraded",
     "cached", "trace_id", "reasoning", "dropped_messages",
+    "logprobs",
 ]  # fmt: skip
 
 

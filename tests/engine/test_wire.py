@@ -58,6 +58,7 @@ events = st.builds(
     finish_reason=st.sampled_from([None, "stop", "length"]),
     num_cached_tokens=st.none() | st.integers(0, 99),
     statistics=st.lists(st.none() | statistics, max_size=3).map(tuple),
+    spellings=st.dictionaries(st.integers(0, 1 << 20), st.binary(max_size=5), max_size=3),
 )
 params = st.builds(
     SamplingParams,
@@ -82,6 +83,7 @@ requests = st.builds(
     prefill_only=st.booleans(),
     pinned=st.booleans(),
     statistics=st.none() | st.integers(0, 20),
+    spells=st.booleans(),
 )
 
 
