@@ -178,7 +178,7 @@ def _with_system(
     return messages_from(conversation, default)
 
 
-def checked_top_logprobs(top_logprobs: Any) -> int | None:
+def checked_top_logprobs(top_logprobs: object) -> int | None:
     """A request's own `top_logprobs`; None where it asks for no log-probabilities.
 
     Raises:
@@ -186,8 +186,11 @@ def checked_top_logprobs(top_logprobs: Any) -> int | None:
     """
     if top_logprobs is None:
         return None
-    is_count = isinstance(top_logprobs, int) and not isinstance(top_logprobs, bool)
-    if not is_count or not 0 <= top_logprobs <= MAX_TOP_LOGPROBS:
+    if (
+        not isinstance(top_logprobs, int)
+        or isinstance(top_logprobs, bool)
+        or not 0 <= top_logprobs <= MAX_TOP_LOGPROBS
+    ):
         raise InvalidParameterError(
             f"top_logprobs must be None or 0 to {MAX_TOP_LOGPROBS}, not {top_logprobs!r}"
         )
