@@ -36,6 +36,8 @@ from edge_llm.types import SamplingParams
 
 KILLS = 200
 QUICK_KILLS = 10
+KILLS_WHILE_LOADING = 0.1
+"""Share of kills that do not wait for the model to be there again."""
 NUM_CLIENTS = 4
 PATIENCE_S = 120.0
 """A request that has not ended after this counts as hanging; restarts back off up to 30 s."""
@@ -112,7 +114,9 @@ def campaign(kills: int, seed: int) -> dict[str, Figure]:
     clients = [Client(host, seed + number, stop) for number in range(NUM_CLIENTS)]
     killed = 0
     while killed < kills:
-        time.sleep(rng.uniform(0.0, 2.0))
+        if rng.random() >= KILLS_WHILE_LOADING:
+            wait_until_ready(host)
+        time.sleep(rng.uniform(0.0, 1.0))
         pid = host.supervisor.pid
         if pid is not None:
             os.kill(pid, signal.SIGKILL)
@@ -140,6 +144,12 @@ def campaign(kills: int, seed: int) -> dict[str, Figure]:
             direction="at_most",
         ),
     }
+
+
+def wait_until_ready(host: RemoteHost) -> None:
+    """Sleep until requests are being served."""
+    while not host.supervisor.is_ready:
+        time.sleep(0.01)
 
 
 def show_progress(done: int, total: int) -> None:

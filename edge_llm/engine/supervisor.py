@@ -73,6 +73,11 @@ class Supervisor:
         process = self._process
         return None if process is None else process.pid
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether a worker is up with its model loaded."""
+        return self._is_ready
+
     def submit(self, exchange: Exchange) -> None:
         """Send an exchange, now or when the worker is there again.
 
