@@ -86,6 +86,19 @@ class PrefixCache:
         node.num_users += 1
         return PrefixMatch(node, length)
 
+    def lock(self, token_ids: Sequence[int]) -> PrefixMatch:
+        """All of `token_ids`, which an entry holds, locked until `release`."""
+        node, length = self._descend(token_ids, len(token_ids))
+        assert length == len(token_ids), "an entry holds them"
+        node = self._node_ending_at(node, length)
+        self._touch(node)
+        node.num_users += 1
+        return PrefixMatch(node, length)
+
+    def num_matching(self, token_ids: Sequence[int]) -> int:
+        """Tokens that `match_prefix` would find in cells that can be shared from anywhere."""
+        return self._descend(token_ids, len(token_ids) - 1)[1]
+
     def holder(self, node: Node) -> int:
         """The backend id of an entry that holds the cells of `node`, until the next `evict`."""
         return next(entry.seq_id for entry in _walk(node) if entry.seq_id is not None)

@@ -21,6 +21,9 @@ from edge_llm.engine.sequence import Sequence, SequenceStatus
 MAX_DECODE_SLOWDOWN = 3.0
 """See `EdgeConfig.max_decode_slowdown`."""
 
+MIN_SHARED_TOKENS = 32
+"""Fewer tokens are computed sooner than another sequence's prompt is waited for."""
+
 
 @dataclass(frozen=True, slots=True)
 class ScheduledChunk:
@@ -101,6 +104,9 @@ class Scheduler:
         self.pacer = PrefillPacer(max_decode_slowdown)
         self._free_seq_ids = list(range(capabilities.num_seq_ids - 1, -1, -1))
         self._caches = capabilities.num_seq_ids > capabilities.max_num_seqs
+        self._shares_early = (
+            self._caches and capabilities.can_share_prefix and capabilities.can_truncate
+        )
         self.cache = PrefixCache(can_truncate=capabilities.can_truncate)
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
@@ -178,6 +184,27 @@ class Scheduler:
         self.stats.cached_tokens += num_tokens
         sequence.num_computed = sequence.num_cached_tokens = num_tokens
 
+    def publish(self, sequence: Sequence) -> Share | None:
+        """Let others begin with the prompt of a running sequence that has just been computed.
+
+        Its cells become the cache's, and it goes on as one that found them there.
+        """
+        num_new = sequence.num_computed - sequence.num_shared
+        is_prompt = sequence.num_computed == sequence.num_prompt_tokens
+        if not (self._shares_early and is_prompt and num_new >= MIN_SHARED_TOKENS):
+            return None
+        if not self._free_seq_ids or not sequence.may_share:
+            return None
+        tokens, seq_id = sequence.token_ids[: sequence.num_computed], self._free_seq_ids[-1]
+        if not self.cache.insert_prefix(tokens, seq_id, num_shared=sequence.num_shared):
+            return None  # another was quicker
+        self._free_seq_ids.pop()
+        match = self.cache.lock(tokens)
+        self._unlock(sequence)
+        sequence.match, sequence.num_shared = match, match.num_tokens
+        assert sequence.seq_id is not None, "it is running"
+        return Share(sequence.seq_id, seq_id, match.num_tokens)
+
     def finish(self, sequence: Sequence, *, keep: bool) -> Keep | None:
         """Take a sequence out wherever it is; its KV state is kept for others if that is asked."""
         command = self._take_out(sequence, keep=keep)
@@ -211,12 +238,14 @@ class Scheduler:
     def reclaim(self) -> Keep | None:
         """Free some cells: of cached prefixes, else of the youngest sequence; None when none can.
 
-        A sequence that runs alone and shares a prefix gives that up and starts again without; where
-        even that is not enough, pinned prefixes go as well: nobody may wait for ever.
+        State that cannot be rolled back is held once more by whoever shares it: a sequence that
+        runs alone gives that up and starts again without. Where nothing else is left, pinned
+        prefixes go as well: nobody may wait for ever.
         """
         if (command := self.evict()) is not None:
             return command
-        if len(self.running) > 1 or any(s.match for s in self.running):
+        holds_twice = not self._limits.can_truncate and any(s.match for s in self.running)
+        if len(self.running) > 1 or holds_twice:
             return self._preempt(self.running[-1])
         return self.evict() if self.cache.unpin() else None
 
@@ -270,15 +299,18 @@ class Scheduler:
 
     def _admit(self, admission: Admission) -> None:
         """Start waiting sequences, first come first served, while ids and cells last."""
-        while self.waiting and len(self.running) < self._limits.max_num_seqs:
-            sequence = self.waiting[0]
+        for sequence in list(self.waiting):
+            if len(self.running) >= self._limits.max_num_seqs:
+                return
+            if self._awaits_prefix(sequence):
+                continue
             match = self._match(sequence)
             shared = match.num_tokens if match else 0
             if not self._free_up(len(sequence.token_ids) + 1 - shared, admission):
                 if match:
                     self.cache.release(match.node)
                 return
-            self.waiting.popleft()
+            self.waiting.remove(sequence)
             sequence.seq_id = self._free_seq_ids.pop()
             sequence.status = SequenceStatus.RUNNING
             sequence.match = match
@@ -289,6 +321,18 @@ class Scheduler:
                 admission.commands.append(Share(source, sequence.seq_id, match.num_tokens))
             admission.admitted.append(sequence)
             self._count(sequence)
+
+    def _awaits_prefix(self, sequence: Sequence) -> bool:
+        """Whether a prompt that is being computed begins as this one does, and will be shared."""
+        computing = [s for s in self.running if s.is_prefilling and s.may_share]
+        if not (self._shares_early and computing and sequence.may_share):
+            return False
+        found = self.cache.num_matching(sequence.token_ids)
+        least = found + MIN_SHARED_TOKENS
+        beginning = sequence.token_ids[:least]
+        return len(sequence.token_ids) > least and any(
+            s.num_prompt_tokens >= least and s.token_ids[:least] == beginning for s in computing
+        )
 
     def _free_up(self, num_cells: int, admission: Admission) -> bool:
         """Evict until a sequence that needs `num_cells` can start; whether it can.

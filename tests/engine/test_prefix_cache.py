@@ -1,5 +1,7 @@
 import random
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -227,6 +229,57 @@ def test_a_second_question_finds_the_first_ones_beginning() -> None:
     assert run(engine, EngineRequest(tuple(b"be kind. hello"), GREEDY)) == 13
     assert engine.scheduler.stats.prompt_tokens == 14 + 16 + 14
     assert engine.scheduler.stats.cached_tokens == 9 + 13
+
+
+LONG = tuple(b"you are the voice of this house, and you are never rude: ")
+
+
+class CountingBackend(FakeBackend):
+    """Counts the tokens that go through the model."""
+
+    num_tokens = 0
+
+    def forward(self, batch: Any, interrupt: Any = None) -> Any:
+        self.num_tokens += sum(len(item.token_ids) for item in batch)
+        return super().forward(batch, interrupt)
+
+
+def test_requests_that_come_together_compute_their_common_beginning_once() -> None:
+    backend = CountingBackend()
+    engine = Engine(backend)
+    for question in (b"hello", b"good night", b"goodbye", b"help"):
+        engine.add_request(EngineRequest((*LONG, *question), GREEDY))
+    cached = []
+    while engine.has_work:
+        cached += [e.num_cached_tokens for e in engine.step() if e.is_last]
+        engine.scheduler.check_integrity()
+
+    assert sorted(c or 0 for c in cached) == [0, *[len(LONG)] * 2, len(LONG) + len(b"hel")]
+    assert backend.num_tokens < 2 * len(LONG) + 50
+
+
+def test_a_request_finds_the_prompt_of_one_that_still_speaks() -> None:
+    engine = Engine(FakeBackend())
+    engine.add_request(EngineRequest(LONG, replace(GREEDY, max_tokens=50)))
+    engine.step()
+    request_id = engine.add_request(EngineRequest((*LONG, *b"hello"), GREEDY))
+
+    ends = []
+    while len(ends) < 1:
+        ends += [e for e in engine.step() if e.is_last]
+
+    assert (ends[0].request_id, ends[0].num_cached_tokens) == (request_id, len(LONG))
+
+
+def test_who_waits_for_a_prompt_goes_on_when_that_request_ends_early() -> None:
+    engine = Engine(FakeBackend(capabilities=fake_capabilities(max_num_batched_tokens=8)))
+    first = engine.add_request(EngineRequest(LONG, GREEDY))
+    engine.add_request(EngineRequest((*LONG, *b"hello"), GREEDY))
+    engine.step()
+
+    engine.abort(first)
+
+    assert sum(event.is_last for _ in range(100) for event in engine.step()) == 1
 
 
 def test_without_slots_nothing_is_kept() -> None:
