@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from edge_llm.backends.fake import FakeBackend, fake_capabilities
 from edge_llm.engine.engine import Engine
 from edge_llm.engine.prefix_cache import Eviction, PrefixCache
-from edge_llm.engine.request import EngineRequest
+from edge_llm.engine.request import EngineRequest, SequenceEvent
 from edge_llm.types import SamplingParams
 
 tokens = st.lists(st.integers(0, 2), min_size=1, max_size=10)
@@ -264,7 +264,7 @@ def test_a_request_finds_the_prompt_of_one_that_still_speaks() -> None:
     engine.step()
     request_id = engine.add_request(EngineRequest((*LONG, *b"hello"), GREEDY))
 
-    ends = []
+    ends: list[SequenceEvent] = []
     while len(ends) < 1:
         ends += [e for e in engine.step() if e.is_last]
 
