@@ -180,7 +180,8 @@ class LlamaCppBackend(Backend):
         if not context:
             raise InsufficientMemoryError(
                 f"llama.cpp could not make a context of {params.n_ctx} for {file.path.name}",
-                hint="lower context_size; its own words are on the logger 'edge_llm.llama_cpp'",
+                hint="lower context_size, or leave kv_cache_type at 'f16'; its own words are on the"
+                " logger 'edge_llm.llama_cpp'",
             )
         return context
 
