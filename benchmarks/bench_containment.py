@@ -31,6 +31,7 @@ from edge_llm.engine.inprocess import open_in_process
 from edge_llm.engine.remote import RemoteHost, open_remote
 from edge_llm.engine.request import EngineRequest, SequenceEvent
 from edge_llm.hub.gguf import read_gguf
+from edge_llm.hub.gguf_memory import ContextShape, estimate_memory
 from edge_llm.hub.resolve import resolve_model
 from edge_llm.types import SamplingParams
 
@@ -174,8 +175,9 @@ def memory() -> dict[str, Figure]:
         [sys.executable, "-c", HOST_ALONE], capture_output=True, text=True, check=True
     )
     host, worker = (int(number) for number in done.stdout.split())
-    model = settings().reference
-    needed = read_gguf(model.path).info.estimate_memory_bytes(1024)
+    file = read_gguf(settings().reference.path)
+    estimate = estimate_memory(file, ContextShape(context_size=1024, num_seq_ids=20))
+    needed = estimate.weights + estimate.kv_cache + estimate.compute
     return {
         "host_rss": figure([host / 1e6], "MB", goal=60, direction="at_most"),
         "worker_rss_over_model": figure(

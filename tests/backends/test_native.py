@@ -1,3 +1,4 @@
+import platform
 import subprocess
 import sys
 
@@ -5,27 +6,27 @@ import pytest
 
 CODE = """
 import os
-os.getloadavg = lambda: ({load}, 0.0, 0.0)
 from edge_llm.backends.llama_cpp.native import load_library
 load_library()
 print(os.environ.get("GOMP_SPINCOUNT"))
 """
 
+OURS = "1000" if platform.machine() in ("x86_64", "AMD64", "i686") else "20000"
+
 
 @pytest.mark.parametrize(
-    ("load", "environment", "expected"),
+    ("environment", "expected"),
     [
-        (0.1, {}, "None"),
-        (1.7, {}, "1000"),
-        (1.7, {"GOMP_SPINCOUNT": "5"}, "5"),
-        (1.7, {"OMP_WAIT_POLICY": "passive"}, "None"),
+        ({}, OURS),
+        ({"GOMP_SPINCOUNT": "5"}, "5"),
+        ({"OMP_WAIT_POLICY": "passive"}, "None"),
     ],
 )
-def test_threads_spin_only_where_nobody_else_wants_the_processors(
-    load: float, environment: dict[str, str], expected: str
+def test_threads_spin_shortly_unless_the_environment_says_otherwise(
+    environment: dict[str, str], expected: str
 ) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", CODE.format(load=load)],
+        [sys.executable, "-c", CODE],
         env=environment,
         capture_output=True,
         text=True,
