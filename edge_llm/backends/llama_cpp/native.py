@@ -32,10 +32,10 @@ whose `pause` waits, and 1 to 2 ns elsewhere. libgomp reads the variable when it
 Source: libgomp config/linux/wait.h; figures in benchmarks/RESULTS.md.
 """
 
-_LOG_LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.DEBUG}
+_LOG_LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.INFO, 4: logging.WARNING}
 """ggml's level to ours, one lower: what matters is raised as an error, so its warnings only inform.
 
-Source: ggml.h `enum ggml_log_level` (1 info, 2 warn, 3 error, 4 debug, 5 continues the last line).
+Source: ggml.h `enum ggml_log_level` (1 debug, 2 info, 3 warn, 4 error, 5 continues the last line).
 """
 _CONTINUES = 5
 
