@@ -129,6 +129,7 @@ class ThreadPlanner:
         key = f"{self._cores.key()}; {model_key(info, library)}"
         known = self._memory.recall(key)
         if known is not None:
+            self._free.look_back()  # so that the first token already makes room for others
             reason = f"timed on this machine with {self._cores.topology}"
             return ThreadPlan(
                 min(known.decode, self._cores.limit),
