@@ -9,6 +9,8 @@ from typing import Any
 from prompt_toolkit import PromptSession
 
 from edge_llm.cli.chat import show_stream
+from edge_llm.device.memory import describe_bytes
+from edge_llm.engine.host import ModelFacts
 from edge_llm.errors import EdgeLLMError
 from edge_llm.runtime.llm import EdgeLLM
 from edge_llm.types import Answer
@@ -31,7 +33,7 @@ class Conversation:
 
     def run(self) -> None:
         """Talk until the person leaves."""
-        print(f"edge-llm, model {self._llm.config.model}; /help for help")
+        print(f"edge-llm, {describe_model(self._llm.facts)}; /help for help")
         while True:
             try:
                 text = self._session.prompt("> ").strip()
@@ -67,6 +69,14 @@ class Conversation:
             return
         del self._messages[: answer.dropped_messages]
         self._messages.append(as_message(answer))
+
+
+def describe_model(facts: ModelFacts) -> str:
+    """One line: its name, how much it can take in, what it needs."""
+    parts = [f"model {facts.name}", f"context {facts.max_model_len} tokens"]
+    if facts.memory is not None:
+        parts.append(f"about {describe_bytes(facts.memory.total)} of memory")
+    return ", ".join(parts)
 
 
 def as_message(answer: Answer) -> dict[str, Any]:

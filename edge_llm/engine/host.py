@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias
 
 from edge_llm.config import EdgeConfig
 from edge_llm.engine.request import EngineRequest, SequenceEvent
+from edge_llm.hub.gguf_memory import MemoryEstimate
 from edge_llm.hub.resolve import ModelReference
 from edge_llm.prompt.encode import EncodedPrompt
 from edge_llm.types import SamplingParams
@@ -43,6 +44,8 @@ class ModelFacts:
     """Our defaults with what the model's makers recommend put over them."""
     thinking_close: tuple[int, ...] | None
     """Tokens that end the thoughts of a reasoning model; None when it is none."""
+    memory: MemoryEstimate | None
+    """What it was estimated to need before it was loaded; None where nobody estimated."""
     eog_ids: frozenset[int]
     """Every token that ends an answer."""
     visible_tokens: frozenset[int]

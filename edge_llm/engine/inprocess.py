@@ -59,6 +59,7 @@ class InProcessHost(ModelHost):
             max_model_len=backend.capabilities.max_model_len,
             sampling=recommended_sampling(backend.info),
             thinking_close=thinking_close(self._encoder),
+            memory=backend.info.memory,
             eog_ids=backend.tokenizer.eog_ids,
             visible_tokens=marker_ids(backend.tokenizer),
         )

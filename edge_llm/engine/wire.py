@@ -18,6 +18,7 @@ from edge_llm.config import EdgeConfig
 from edge_llm.engine.host import HostSettings, ModelFacts
 from edge_llm.engine.request import Constraint, EngineRequest, SequenceEvent
 from edge_llm.errors import BackendError, EdgeLLMError
+from edge_llm.hub.gguf_memory import MemoryEstimate
 from edge_llm.hub.resolve import ModelReference
 from edge_llm.prompt.encode import EncodedPrompt
 from edge_llm.prompt.thinking import ThinkingBudget
@@ -79,6 +80,7 @@ def pack_facts(facts: ModelFacts) -> Packet:
     return {
         **values,
         "sampling": _pack_params(facts.sampling),
+        "memory": None if facts.memory is None else asdict(facts.memory),
         "eog_ids": sorted(facts.eog_ids),
         "visible_tokens": sorted(facts.visible_tokens),
     }
@@ -86,10 +88,11 @@ def pack_facts(facts: ModelFacts) -> Packet:
 
 def unpack_facts(packet: Packet) -> ModelFacts:
     """The facts that `pack_facts` took."""
-    close = packet["thinking_close"]
+    close, memory = packet["thinking_close"], packet["memory"]
     changed = {
         "sampling": _unpack_params(packet["sampling"]),
         "thinking_close": None if close is None else tuple(close),
+        "memory": None if memory is None else MemoryEstimate(**memory),
         "eog_ids": frozenset(packet["eog_ids"]),
         "visible_tokens": frozenset(packet["visible_tokens"]),
     }

@@ -96,6 +96,18 @@ class AsyncEdgeLLM:
             model.close()
 
     @property
+    def facts(self) -> ModelFacts:
+        """What is known of the loaded model: its context, what it needs of memory, and more.
+
+        Raises:
+            RuntimeClosedError: nothing is loaded, before `open` or after `close`.
+        """
+        model = self._model
+        if model is None:
+            raise RuntimeClosedError("no model is loaded", hint="open the runtime first")
+        return model.facts
+
+    @property
     def is_foreign(self) -> bool:
         """Whether this is another process than the one it was made in."""
         return os.getpid() != self._pid

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 from edge_llm.config import EdgeConfig, LoadOptions
+from edge_llm.engine.host import ModelFacts
 from edge_llm.runtime.async_llm import AsyncEdgeLLM
 from edge_llm.types import Answer, Chunk, Message, RequestOptions
 
@@ -52,6 +53,11 @@ class EdgeLLM:
     def config(self) -> EdgeConfig:
         """What the runtime was loaded with."""
         return self._async.config
+
+    @property
+    def facts(self) -> ModelFacts:
+        """See `AsyncEdgeLLM.facts`."""
+        return self._async.facts
 
     def __enter__(self) -> Self:
         return self

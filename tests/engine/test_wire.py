@@ -21,6 +21,7 @@ from edge_llm.errors import (
     EdgeLLMError,
     InvalidParameterError,
 )
+from edge_llm.hub.gguf_memory import MemoryEstimate
 from edge_llm.hub.resolve import ModelReference
 from edge_llm.prompt.encode import EncodedPrompt
 from edge_llm.prompt.thinking import ThinkingBudget
@@ -133,14 +134,19 @@ def test_settings_arrive_with_an_absolute_path(
     assert arrived == replace(settings, reference=ModelReference("m", tmp_path / "m.gguf"))
 
 
-@pytest.mark.parametrize("close", [None, (1, 2)])
-def test_facts_arrive_as_they_left(close: tuple[int, ...] | None) -> None:
+@pytest.mark.parametrize(
+    ("close", "memory"), [(None, None), ((1, 2), MemoryEstimate(100, 20, 3, 4))]
+)
+def test_facts_arrive_as_they_left(
+    close: tuple[int, ...] | None, memory: MemoryEstimate | None
+) -> None:
     facts = ModelFacts(
         name="m",
         architecture="llama",
         max_model_len=512,
         sampling=SamplingParams(temperature=0.3, logit_bias={5: -1.0}),
         thinking_close=close,
+        memory=memory,
         eog_ids=frozenset({1, 2}),
         visible_tokens=frozenset({3}),
     )

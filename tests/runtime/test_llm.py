@@ -283,6 +283,14 @@ def test_many_async_requests_share_one_runtime() -> None:
     assert asyncio.run(main()) == ["Good night."] * 11
 
 
+def test_what_is_known_of_the_model_can_be_asked(llm: EdgeLLM) -> None:
+    assert (llm.facts.name, llm.facts.max_model_len) == ("fake", 1024)
+    llm.close()
+
+    with pytest.raises(RuntimeClosedError):
+        _ = llm.facts
+
+
 def test_after_close_every_call_says_so(llm: EdgeLLM) -> None:
     llm.close()
     llm.close()
