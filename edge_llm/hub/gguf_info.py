@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from edge_llm.hub.gguf_state import recurrent_state_bytes
 from edge_llm.hub.gguf_types import GGUFArray, GGUFValue, TensorInfo, ValueType
 
 CONTEXT_PADDING = 256
@@ -69,6 +70,8 @@ class GGUFModelInfo:
     sampling: Mapping[str, float]
     """The makers' recommendations, under the names of `SamplingParams`."""
     weight_bytes: int
+    state_bytes: int
+    """Recurrent state of one sequence; 0 where all layers are attention."""
 
     def kv_bytes_per_token(self, type_bytes: int = 2) -> int:
         """KV cache of one token in bytes; `type_bytes` is 2 for F16, llama.cpp's default.
@@ -77,11 +80,14 @@ class GGUFModelInfo:
         """
         return sum(self.num_kv_heads) * (self.key_length + self.value_length) * type_bytes
 
-    def estimate_memory_bytes(self, context_size: int, *, n_ubatch: int = 512) -> int:
+    def estimate_memory_bytes(
+        self, context_size: int, *, num_seq_ids: int = 1, n_ubatch: int = 512
+    ) -> int:
         """Memory to load the model and run one context of `context_size` tokens, in bytes.
 
         The weights, which are mapped from the file and count as they are read, the KV cache in
-        F16, and the compute buffer of one physical batch of `n_ubatch` tokens.
+        F16, the recurrent state of each of `num_seq_ids` sequences, and the compute buffer of one
+        physical batch of `n_ubatch` tokens.
 
         Source: fitted to the buffer sizes that llama.cpp 0.5.0 logs on a CPU with flash attention,
         for Llama-like models of 2 to 24 layers, 64 to 2048 wide, with vocabularies of 265 to 150k
@@ -92,6 +98,7 @@ class GGUFModelInfo:
         return (
             self.weight_bytes
             + self.kv_bytes_per_token() * cells
+            + self.state_bytes * num_seq_ids
             + self.compute_bytes(rows, cells)
             + BASE_BYTES
         )
@@ -145,6 +152,7 @@ def summarise(
         chat_templates=_named_templates(metadata),
         sampling=_sampling(metadata),
         weight_bytes=sum(info.num_bytes for info in tensors.values()),
+        state_bytes=recurrent_state_bytes(metadata, tensors, max(num_heads, default=0)),
     )
 
 

@@ -19,7 +19,8 @@ from edge_llm.config import EdgeConfig
 from edge_llm.engine.engine import Engine
 from edge_llm.engine.sequence import EngineRequest
 from edge_llm.engine.snapshots import SnapshotStore
-from edge_llm.errors import BackendError, ConfigError
+from edge_llm.errors import BackendError, ConfigError, InsufficientMemoryError
+from edge_llm.hub.gguf import read_gguf
 from edge_llm.types import SamplingParams
 from tests.support.gguf_files import (
     TinySpec,
@@ -168,3 +169,18 @@ def test_weights_that_are_no_numbers_end_the_request(tmp_path: Path, value: floa
 def test_more_sequences_than_llama_cpp_can_hold(options: dict[str, int]) -> None:
     with pytest.raises(ConfigError):
         EdgeConfig(**options)  # type: ignore[arg-type]
+
+
+def test_states_for_more_sequences_than_memory_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_mamba(tmp_path / "mamba.gguf")
+    room = read_gguf(path).info.estimate_memory_bytes(CONTEXT) + (1 << 20)
+    monkeypatch.setattr("edge_llm.backends.llama_cpp.backend.available_memory_bytes", lambda: room)
+
+    load(path).close()
+    with pytest.raises(InsufficientMemoryError) as caught:
+        load_backend(path, EdgeConfig(context_size=CONTEXT, prefix_slots=200, threads=1))
+
+    assert caught.value.hint is not None
+    assert "prefix_slots" in caught.value.hint

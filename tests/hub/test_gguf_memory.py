@@ -6,11 +6,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from edge_llm.hub.gguf import read_gguf
 from tests.support.gguf_files import TinySpec, write_tiny_model
+from tests.support.recurrent_files import RecurrentArch, write_recurrent_model
 
 MEASURE = """
 import ctypes, json, re, sys
@@ -25,10 +27,10 @@ model = llama_cpp.llama_model_load_from_file(
     sys.argv[1].encode(), llama_cpp.llama_model_default_params())
 settings = llama_cpp.llama_context_default_params()
 settings.n_ctx, settings.n_batch, settings.n_ubatch = int(sys.argv[2]), 512, int(sys.argv[3])
-settings.n_threads = 1
+settings.n_threads, settings.n_seq_max, settings.kv_unified = 1, int(sys.argv[4]), True
 llama_cpp.llama_init_from_model(model, settings)
 sizes = {}
-for kind, size in re.findall(r"(KV|compute) buffer size\\s*=\\s*([\\d.]+) MiB", "".join(lines)):
+for kind, size in re.findall(r"(KV|RS|compute) buffer size\\s*=\\s*([\\d.]+) MiB", "".join(lines)):
     sizes[kind] = sizes.get(kind, 0.0) + float(size) * 2**20
 print(json.dumps(sizes))
 """
@@ -40,9 +42,10 @@ SPECS = {
 }
 
 
-def measured(path: Path, context: int, n_ubatch: int) -> dict[str, float]:
+def measured(path: Path, context: int, n_ubatch: int, num_seq_ids: int = 1) -> dict[str, float]:
+    numbers = map(str, (context, n_ubatch, num_seq_ids))
     result = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(path), str(context), str(n_ubatch)],
+        [sys.executable, "-c", MEASURE, str(path), *numbers],
         capture_output=True,
         check=True,
         text=True,
@@ -62,3 +65,16 @@ def test_estimate_is_within_a_fifth_of_what_llama_cpp_allocates(
     sizes = measured(path, context, n_ubatch)
     assert info.kv_bytes_per_token() * context == pytest.approx(sizes["KV"], rel=0.01, abs=1e4)
     assert info.compute_bytes(n_ubatch, context) == pytest.approx(sizes["compute"], rel=0.2)
+
+
+@pytest.mark.parametrize("arch", get_args(RecurrentArch))
+def test_the_state_of_every_sequence_is_counted(tmp_path: Path, arch: RecurrentArch) -> None:
+    pytest.importorskip("llama_cpp")
+    path = write_recurrent_model(tmp_path / "m.gguf", arch)
+    info = read_gguf(path).info
+
+    sizes = measured(path, 512, 512, num_seq_ids=200)
+
+    assert 200 * info.state_bytes == pytest.approx(sizes["RS"], rel=0.01, abs=1e4)
+    more = info.estimate_memory_bytes(512, num_seq_ids=200) - info.estimate_memory_bytes(512)
+    assert more == 199 * info.state_bytes

@@ -62,7 +62,7 @@ def load_llama_cpp(path: Path, config: EdgeConfig) -> LlamaCppBackend:
     file = read_gguf(path)
     check_loadable(file)
     context_size = config.context_size or min(file.info.context_length, DEFAULT_MAX_CONTEXT)
-    _require_memory(file, context_size)
+    _require_memory(file, context_size, config.max_num_seqs + config.prefix_slots)
     return LlamaCppBackend(
         file,
         context_size=context_size,
@@ -92,15 +92,20 @@ def default_threads(weight_bytes: int) -> int:
     return 1 if weight_bytes < SMALL_MODEL_BYTES else usable_cpus()
 
 
-def _require_memory(file: GGUFFile, context_size: int) -> None:
-    needed = file.info.estimate_memory_bytes(context_size)
+def _require_memory(file: GGUFFile, context_size: int, num_seq_ids: int) -> None:
+    needed = file.info.estimate_memory_bytes(context_size, num_seq_ids=num_seq_ids)
     free = available_memory_bytes()
     if needed > free:
         raise InsufficientMemoryError(
             f"{file.path.name} needs about {describe_bytes(needed)} with a context of"
             f" {context_size}, and {describe_bytes(free)} are free",
-            hint="close other programs, lower context_size, or take a smaller quantisation",
+            hint=_memory_hint(file),
         )
+
+
+def _memory_hint(file: GGUFFile) -> str:
+    setting = "prefix_slots" if file.info.state_bytes else "context_size"
+    return f"close other programs, lower {setting}, or take a smaller quantisation"
 
 
 class LlamaCppBackend(Backend):
