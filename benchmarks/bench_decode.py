@@ -18,12 +18,10 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from benchmarks.limits import measure_bandwidth
 from benchmarks.random_model import QWEN2_0_5B, cached_model
 from benchmarks.report import Figure, figure, report
 from edge_llm.backends import load_backend
@@ -198,18 +196,6 @@ def end_tokens(llm: EdgeLLM) -> frozenset[int]:
     model = llm._async._model
     assert model is not None
     return model.facts.eog_ids
-
-
-def measure_bandwidth(threads: int, size: int = 1 << 28) -> float:
-    """Bytes per second that this many threads read from memory together; best of five."""
-    parts = np.array_split(np.ones(size // 4, np.float32), threads)
-    best = float("inf")
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in range(5):
-            started = time.perf_counter()
-            list(pool.map(np.sum, parts))
-            best = min(best, time.perf_counter() - started)
-    return size / best
 
 
 if __name__ == "__main__":

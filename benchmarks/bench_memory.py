@@ -21,10 +21,10 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from benchmarks.random_model import LLAMA3_1B, QWEN2_0_5B, cached_model
+from benchmarks.random_model import LLAMA_3_2_1B, QWEN2_0_5B, cached_model
 from benchmarks.report import Figure, figure, report
 from edge_llm.backends import load_backend
 from edge_llm.backends.base import Backend, BatchItem
@@ -34,7 +34,10 @@ from edge_llm.config import EdgeConfig, KVCacheType
 GOAL = 0.1
 """Largest relative error of the estimate."""
 
-SHAPES = {"0.5b": ("qwen2-0.5b-q4_0", QWEN2_0_5B), "1b_tied": ("llama3-1b-q4_0", LLAMA3_1B)}
+SHAPES = {
+    "0.5b": ("qwen2-0.5b-q4_0", QWEN2_0_5B),
+    "1b_tied": ("llama-1b-tied", replace(LLAMA_3_2_1B, tied=True)),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import gguf
 import numpy as np
@@ -19,6 +20,10 @@ from edge_llm.prompt.chat_template import CHATML
 
 _Q4_0_BLOCK = 18  # bytes for 32 weights: one f16 scale, 16 bytes of nibbles
 _Q8_0_BLOCK = 34  # bytes for 32 weights: one f16 scale, 32 bytes
+
+
+Storage: TypeAlias = Literal["Q4_0", "Q8_0"]
+"""How the layers are stored; embedding and head are Q8_0 in either case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,31 +39,41 @@ class Shape:
     context: int = 4096
     tied: bool = False
     """The embedding is the output head too."""
+    architecture: Literal["qwen2", "llama"] = "qwen2"
 
 
 QWEN2_0_5B = Shape(24, 896, 14, 2, 4864, 151_936)
 """Source: https://huggingface.co/Qwen/Qwen2.5-0.5B-Instruct/blob/main/config.json"""
 
-LLAMA3_1B = Shape(16, 2048, 32, 8, 8192, 128_256, tied=True)
-"""Source: https://huggingface.co/meta-llama/Llama-3.2-1B/blob/main/config.json"""
+LLAMA_3_2_1B = Shape(16, 2048, 32, 8, 8192, 128_256, architecture="llama")
+"""Untied, so that the head can have a heavy tail of its own.
+
+Source: https://huggingface.co/meta-llama/Llama-3.2-1B/blob/main/config.json
+"""
 
 
-def cached_model(name: str, shape: Shape, seed: int = 0) -> Path:
-    """The file of a random model, written on first use into the user's cache."""
+def cache_file(name: str) -> Path:
+    """Where a model that is made once is kept; its folder exists."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    path = Path(base) / "edge-llm" / "benchmarks" / f"{name}-{seed}.gguf"
+    folder = Path(base) / "edge-llm" / "benchmarks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{name}.gguf"
+
+
+def cached_model(name: str, shape: Shape, seed: int = 0, storage: Storage = "Q4_0") -> Path:
+    """The file of a random model, written on first use into the user's cache."""
+    path = cache_file(f"{name}-{seed}")
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
-        write_model(partial, shape, seed)
+        write_model(partial, shape, seed, storage)
         partial.rename(path)
     return path
 
 
-def write_model(path: Path, shape: Shape, seed: int) -> None:
-    """Write a Qwen2-style model with Q4_0 layers and Q8_0 embedding and head."""
+def write_model(path: Path, shape: Shape, seed: int, storage: Storage = "Q4_0") -> None:
+    """Write a model with layers of `storage`, embedding and head of Q8_0."""
     rng = np.random.default_rng(seed)
-    writer = gguf.GGUFWriter(path, "qwen2")
+    writer = gguf.GGUFWriter(path, shape.architecture)
     writer.add_name("random")
     writer.add_context_length(shape.context)
     writer.add_embedding_length(shape.width)
@@ -70,7 +85,7 @@ def write_model(path: Path, shape: Shape, seed: int) -> None:
     writer.add_rope_freq_base(1e6)
     writer.add_chat_template(CHATML)
     _add_vocabulary(writer, shape.vocab)
-    _add_weights(writer, shape, rng)
+    _add_weights(writer, shape, rng, storage)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -91,7 +106,9 @@ def _add_vocabulary(writer: gguf.GGUFWriter, size: int) -> None:
     writer.add_add_bos_token(False)
 
 
-def _add_weights(writer: gguf.GGUFWriter, shape: Shape, rng: np.random.Generator) -> None:
+def _add_weights(
+    writer: gguf.GGUFWriter, shape: Shape, rng: np.random.Generator, storage: Storage
+) -> None:
     head_dim = shape.width // shape.heads
     kv_width = shape.kv_heads * head_dim
     _add(writer, "token_embd.weight", _q8_0(rng, shape.vocab, shape.width, 1 / 74), Kind.Q8_0)
@@ -110,9 +127,11 @@ def _add_weights(writer: gguf.GGUFWriter, shape: Shape, rng: np.random.Generator
             "ffn_down": (shape.width, shape.feed_forward),
         }
         for name, (rows, columns) in matrices.items():
-            _add(writer, f"{prefix}{name}.weight", _q4_0(rng, rows, columns), Kind.Q4_0)
-        for name, size in {"attn_q": shape.width, "attn_k": kv_width, "attn_v": kv_width}.items():
-            writer.add_tensor(f"{prefix}{name}.bias", np.zeros(size, np.float32))
+            _add(writer, f"{prefix}{name}.weight", *_layer(rng, rows, columns, storage))
+        if shape.architecture == "qwen2":
+            for name in ("attn_q", "attn_k", "attn_v"):
+                bias = np.zeros(matrices[name][0], np.float32)
+                writer.add_tensor(f"{prefix}{name}.bias", bias)
         for name in ("attn_norm", "ffn_norm"):
             writer.add_tensor(f"{prefix}{name}.weight", np.ones(shape.width, np.float32))
 
@@ -129,6 +148,14 @@ def _blocks(
     data = rng.integers(0, 256, (rows, num_blocks, block_bytes), np.uint8)
     data[:, :, :2] = scales.reshape(rows, 1).view(np.uint8).reshape(rows, 1, 2)
     return data.reshape(rows, num_blocks * block_bytes)
+
+
+def _layer(
+    rng: np.random.Generator, rows: int, columns: int, storage: Storage
+) -> tuple[NDArray[np.uint8], Kind]:
+    if storage == "Q4_0":
+        return _q4_0(rng, rows, columns), Kind.Q4_0
+    return _q8_0(rng, rows, columns, 1 / (74 * np.sqrt(columns))), Kind.Q8_0
 
 
 def _q4_0(rng: np.random.Generator, rows: int, columns: int) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ import os
 import platform
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -77,8 +77,16 @@ def versions(*packages: str) -> dict[str, str]:
     return found
 
 
-def report(benchmark: str, figures: dict[str, Figure], packages: Sequence[str] = ()) -> None:
-    """Print the table for people, then the one JSON object for programs as the last line."""
+def report(
+    benchmark: str,
+    figures: dict[str, Figure],
+    packages: Sequence[str] = (),
+    skipped: Mapping[str, str] | None = None,
+) -> None:
+    """Print the table for people, then the one JSON object for programs as the last line.
+
+    `skipped` gives the parts that were not measured, with the reason.
+    """
     width = max(map(len, figures), default=0)
     for name, fig in figures.items():
         print(f"{name:<{width}}  {_describe(fig)}", file=sys.stderr)
@@ -89,6 +97,7 @@ def report(benchmark: str, figures: dict[str, Figure], packages: Sequence[str] =
                 "machine": machine(),
                 "versions": versions(*packages),
                 "figures": {name: asdict(fig) for name, fig in figures.items()},
+                "skipped": dict(skipped or {}),
             }
         )
     )

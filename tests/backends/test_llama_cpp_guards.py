@@ -6,6 +6,7 @@ at all through this backend: copying part of a sequence between streams (there i
 grammars, adapters, and contexts on a vocabulary without weights.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,9 @@ from edge_llm.config import EdgeConfig
 from edge_llm.engine.engine import Engine
 from edge_llm.engine.request import EngineRequest
 from edge_llm.engine.snapshots import SnapshotStore
-from edge_llm.errors import BackendError, ConfigError
+from edge_llm.errors import BackendError, ConfigError, InsufficientMemoryError
+from edge_llm.hub.gguf import read_gguf
+from edge_llm.hub.gguf_memory import ContextShape, estimate_memory
 from edge_llm.types import SamplingParams
 from tests.support.gguf_files import (
     TinySpec,
@@ -168,3 +171,23 @@ def test_weights_that_are_no_numbers_end_the_request(tmp_path: Path, value: floa
 def test_more_sequences_than_llama_cpp_can_hold(options: dict[str, int]) -> None:
     with pytest.raises(ConfigError):
         EdgeConfig(**options)  # type: ignore[arg-type]
+
+
+def test_states_for_more_sequences_than_memory_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_mamba(tmp_path / "mamba.gguf")
+    shape = ContextShape(CONTEXT, num_seq_ids=4, max_outputs=4)
+    room = estimate_memory(read_gguf(path), shape).total + (1 << 20)
+    monkeypatch.setattr("edge_llm.backends.llama_cpp.backend.available_memory_bytes", lambda: room)
+
+    load(path).close()
+    with pytest.raises(InsufficientMemoryError) as caught:
+        load_backend(path, EdgeConfig(context_size=CONTEXT, prefix_slots=200, threads=1))
+
+    assert caught.value.hint is not None
+    fits = re.search(r"prefix_slots=(\d+) would fit", caught.value.hint)
+    assert fits is not None
+    slots = int(fits[1])
+    load_backend(path, EdgeConfig(context_size=CONTEXT, prefix_slots=slots, threads=1)).close()
+    assert slots < 200

@@ -16,6 +16,7 @@ from edge_llm.hub.gguf_memory import (
     MemoryEstimate,
     estimate_memory,
     largest_context,
+    recurrent_bytes,
     refuses_kv_type,
 )
 
@@ -107,6 +108,9 @@ def advice(file: GGUFFile, shape: ContextShape, free_bytes: int) -> str:
             ways.append("kv_cache_type='q8_0' would fit")
         elif (longest := largest_context(file, compact, free_bytes)) > shorter:
             ways.append(f"kv_cache_type='q8_0' with a context of {longest} would fit")
+    slots = most_prefix_slots(file, shape, free_bytes)
+    if slots is not None:
+        ways.append(f"prefix_slots={slots} would fit")
     if ways:
         return "; or ".join(ways)
     least = estimate_memory(file, replace(shape, context_size=CONTEXT_PADDING))
@@ -115,3 +119,13 @@ def advice(file: GGUFFile, shape: ContextShape, free_bytes: int) -> str:
         f"take a smaller quantisation ({describe_bytes(max(0, room))} are left for weights, these"
         f" have {describe_bytes(least.weights)}), or close other programs"
     )
+
+
+def most_prefix_slots(file: GGUFFile, shape: ContextShape, free_bytes: int) -> int | None:
+    """How many prefix slots fit, of a model that keeps a state for each; None where none helps."""
+    per_slot = recurrent_bytes(file, replace(shape, num_seq_ids=1))
+    if per_slot == 0:
+        return None
+    without = estimate_memory(file, shape).total - per_slot * shape.num_seq_ids
+    slots = (free_bytes - without) // per_slot - shape.max_outputs
+    return slots if slots >= 0 else None
