@@ -148,6 +148,8 @@ class Terminal:
     def __init__(self, *arguments: str) -> None:
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
+            # A shell starts its background jobs, and what they start, deaf to Ctrl-C.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             environ = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "40"}
             os.execve(sys.executable, [*COMMAND, *arguments], environ)
         self._seen = ""
