@@ -20,17 +20,31 @@ from edge_llm.types import SamplingParams
 HELLO = [{"role": "user", "content": "hello"}]
 
 
+class GatedBackend(FakeBackend):
+    """Computes while a gate is open."""
+
+    def __init__(self, gate: threading.Event) -> None:
+        super().__init__()
+        self._gate = gate
+
+    def forward(self, batch: Any, interrupt: Any = None) -> Any:
+        assert self._gate.wait(60)
+        return super().forward(batch, interrupt)
+
+
 class Shelf:
     """Opens hosts on fake models and remembers their backends."""
 
     def __init__(self) -> None:
         self.backends: list[FakeBackend] = []
+        self.gate = threading.Event()
+        self.gate.set()
         self.broken = False
 
     def open(self) -> ModelHost:
         if self.broken:
             raise ModelFormatError("the file has gone")
-        backend = FakeBackend()
+        backend = GatedBackend(self.gate)
         self.backends.append(backend)
         loop = EngineLoop(lambda: Engine(backend))
         loop.open()
@@ -80,15 +94,13 @@ def test_an_idle_model_is_unloaded_and_comes_back_for_prompts_and_requests(shelf
 
 def test_a_model_in_use_stays(shelf: Shelf) -> None:
     host = UnloadingHost(shelf.open, 0.0)
-    handle: Any = host.submit(
-        EngineRequest((65,), SamplingParams(max_tokens=4)), lambda event: None
-    )
-    handle.park()
+    shelf.gate.clear()
+    host.submit(EngineRequest((65,), SamplingParams(max_tokens=4)), lambda event: None)
 
     time.sleep(1.3)
 
     assert host.is_loaded
-    handle.abort()
+    shelf.gate.set()
     wait_until(lambda: not host.is_loaded)
     host.close()
 
