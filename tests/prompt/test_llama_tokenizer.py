@@ -160,10 +160,10 @@ def test_log_fragments_become_lines(caplog: pytest.LogCaptureFixture) -> None:
         lines(level, text, None)
 
     assert [(r.levelno, r.message) for r in caplog.records] == [
-        (logging.INFO, "first line"),
-        (logging.INFO, "second"),
-        (logging.WARNING, "bad \ufffd"),
-        (logging.DEBUG, "unfinished"),
+        (logging.DEBUG, "first line"),
+        (logging.DEBUG, "second"),
+        (logging.INFO, "bad \ufffd"),
+        (logging.WARNING, "unfinished"),
         (logging.DEBUG, "next"),
     ]
 

@@ -15,11 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
+from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_llm.backends.base import Backend, BatchItem
+from edge_llm.backends.llama_cpp import backend as backend_module
 from edge_llm.backends.llama_cpp.native import load_library
 from edge_llm.engine.engine import Engine
 from edge_llm.engine.request import EngineRequest, SequenceEvent
@@ -199,12 +201,12 @@ def exact_kernels() -> Iterator[None]:
     def in_f32() -> Any:
         params = defaults()
         params.flash_attn_type = 0
-        params.type_k = params.type_v = 0
         return params
 
     library.llama_context_default_params = in_f32  # type: ignore[attr-defined]
     try:
-        yield
+        with mock.patch.dict(backend_module._GGML_TYPES, f16=0):  # 0 is GGML_TYPE_F32
+            yield
     finally:
         library.llama_context_default_params = defaults  # type: ignore[attr-defined]
 
