@@ -6,7 +6,7 @@ On random models of real shapes; the leak test on the built-in model. Parts, whi
                against computing it
     gaps       time between two tokens of a speaking sequence while a prompt of 2,000 tokens
                arrives, against its gap alone; and that prompt's rate against its rate alone
-    pacing     the same for several settings of `max_decode_slowdown`
+    pacing     the same for several settings of `max_decode_slowdown`, with a quarter of the prompt
     cancel     from `abort` to an engine without work, while decoding and in a long prefill
     leaks      10,000 short mixed requests: growth of the process, cells and ids left over
     peers      decode, prefill and eight sequences against llama-bench, llama-batched-bench and
@@ -34,7 +34,7 @@ from benchmarks.peer_cpu import compare_cpu
 from benchmarks.peers import quantized_model
 from benchmarks.plots import draw_pacing, draw_scaling
 from benchmarks.random_model import QWEN2_0_5B, cached_model
-from benchmarks.report import Figure, figure, report
+from benchmarks.report import Figure, figure, report, show
 from benchmarks.scaling import measure_scaling, scaling_figures
 from edge_llm.backends import load_backend
 from edge_llm.backends.base import Backend
@@ -93,7 +93,9 @@ def measure_alone(parts: list[str], sizes: Sizes, threads: int) -> dict[str, Fig
     measures: dict[str, Callable[[Backend], dict[str, Figure]]] = {
         "reuse": lambda backend: shared_prefix(backend, sizes.prefix, sizes.repeats),
         "gaps": lambda backend: gaps(backend, sizes.prompt, sizes.repeats),
-        "pacing": lambda backend: draw_and_return(pacing(backend, sizes.prompt, sizes.repeats)),
+        "pacing": lambda backend: draw_and_return(
+            pacing(backend, sizes.prompt // 4, sizes.repeats)
+        ),
         "cancel": lambda backend: cancel(backend, sizes.prompt, sizes.repeats),
         "leaks": lambda backend: leaks(sizes.requests),
     }
@@ -121,15 +123,17 @@ def measure_beside_peers(parts: list[str], threads: int, rounds: int) -> dict[st
     figures: dict[str, Figure] = {}
     if "peers" in parts:
         for model in peer_speed.MODELS:
-            figures |= peer_speed.compare(model, threads, rounds)
             path = quantized_model(model.name, model.shape, model.kind, threads)
-            figures |= compare_cpu(model.prefix, path, rounds)
+            found = peer_speed.compare(model, path, threads, rounds)
+            found |= compare_cpu(model.prefix, path, rounds)
+            show(found)
+            figures |= found
     if "scaling" in parts:
         bandwidth = measure_bandwidth(threads)
-        found = measure_scaling(threads, bandwidth, rounds)
+        scaling = measure_scaling(threads, bandwidth, rounds)
         figures["scaling.read_bandwidth"] = figure([bandwidth / 1e9], "GB/s")
-        figures |= scaling_figures(found)
-        draw_scaling(found)
+        figures |= scaling_figures(scaling)
+        draw_scaling(scaling)
     return figures
 
 

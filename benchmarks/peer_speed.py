@@ -20,7 +20,6 @@ from benchmarks.peers import (
     llama_bench,
     llama_generate,
     open_llama,
-    quantized_model,
     why_absent,
 )
 from benchmarks.random_model import LLAMA_3_2_1B, QWEN2_0_5B, Shape
@@ -63,9 +62,8 @@ def why_skipped() -> str | None:
     return why_absent("llama-bench", "llama-batched-bench", "llama-quantize")
 
 
-def compare(model: PeerModel, threads: int, rounds: int) -> dict[str, Figure]:
+def compare(model: PeerModel, path: Path, threads: int, rounds: int) -> dict[str, Figure]:
     """All ratios on one model, one of each kind a round."""
-    path = quantized_model(model.name, model.shape, model.kind, threads)
     config = EdgeConfig(
         context_size=CONTEXT, threads=threads, max_num_seqs=NUM_SEQS, cache_max_mb=0
     )

@@ -71,7 +71,7 @@ def _pyplot() -> Any:
         print("no plot: matplotlib is not installed (the extra `bench`)", file=sys.stderr)
         return None
     matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "edge-llm"
+    matplotlib.rcParams.update({"svg.hashsalt": "edge-llm", "svg.fonttype": "none"})
     from matplotlib import pyplot
 
     return pyplot

@@ -77,6 +77,13 @@ def versions(*packages: str) -> dict[str, str]:
     return found
 
 
+def show(figures: Mapping[str, Figure]) -> None:
+    """Print the table for people; also of a part, where the rest will take a while."""
+    width = max(map(len, figures), default=0)
+    for name, fig in figures.items():
+        print(f"{name:<{width}}  {_describe(fig)}", file=sys.stderr)
+
+
 def report(
     benchmark: str,
     figures: dict[str, Figure],
@@ -87,9 +94,7 @@ def report(
 
     `skipped` gives the parts that were not measured, with the reason.
     """
-    width = max(map(len, figures), default=0)
-    for name, fig in figures.items():
-        print(f"{name:<{width}}  {_describe(fig)}", file=sys.stderr)
+    show(figures)
     print(
         json.dumps(
             {
