@@ -61,7 +61,7 @@ class Share:
 
     def apply(self, backend: Backend) -> None:
         """Carry it out."""
-        backend.fork(self.source, self.target)
+        backend.fork(self.source, self.target, self.length)
         if backend.length(self.target) > self.length:
             kept = backend.truncate(self.target, self.length)
             assert kept, "only state that can be rolled back is shared in part"
