@@ -54,6 +54,8 @@ class TinyOnnx:
     logits_to_keep: bool = False
     merged: bool = False
     """Two branches behind `use_cache_branch`, with a past and without."""
+    masks_past: bool = True
+    """Unset, tokens behind a past see those after them: how old exports were traced."""
     scale: float = 0.1
     """Standard deviation of the weights."""
     seed: int = 0
@@ -127,7 +129,10 @@ class Decoder:
             [columns, node("Unsqueeze", [rows, self._ints(1)])],
         )
         shown = node("Cast", [node("Unsqueeze", ["attention_mask", self._ints(1, 2, 3)])], to=9)
-        self.names["visible"] = node("And", [causal, shown])  # (batch, 1, 1, length, total)
+        # (batch, 1, 1, length, total)
+        self.names["visible"] = node("And", [causal, shown])
+        if self.past and not self.spec.masks_past:
+            self.names["visible"] = shown
         positions = (
             "position_ids" if self.spec.position_ids else node("Unsqueeze", [rows, self._ints(0)])
         )
