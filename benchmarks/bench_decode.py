@@ -33,7 +33,7 @@ from edge_llm.backends.llama_cpp.batch import TokenBatch
 from edge_llm.config import EdgeConfig
 from edge_llm.device.cpu import usable_cpus
 from edge_llm.engine.engine import Engine
-from edge_llm.engine.sequence import EngineRequest
+from edge_llm.engine.request import EngineRequest
 from edge_llm.hub.resolve import BUILTIN_FILE, models_folder
 from edge_llm.runtime.llm import EdgeLLM
 from edge_llm.types import SamplingParams
@@ -197,7 +197,7 @@ def end_tokens(llm: EdgeLLM) -> frozenset[int]:
     """Token ids that would end the answer early."""
     model = llm._async._model
     assert model is not None
-    return model.encoder.tokenizer.eog_ids
+    return model.facts.eog_ids
 
 
 def measure_bandwidth(threads: int, size: int = 1 << 28) -> float:

@@ -35,7 +35,7 @@ from edge_llm.config import EdgeConfig
 from edge_llm.device.cpu import usable_cpus
 from edge_llm.engine.engine import Engine
 from edge_llm.engine.loop import EngineLoop
-from edge_llm.engine.sequence import EngineRequest, SequenceEvent
+from edge_llm.engine.request import EngineRequest, SequenceEvent
 from edge_llm.engine.snapshots import SnapshotStore
 from edge_llm.hub.resolve import BUILTIN_FILE, models_folder
 from edge_llm.types import SamplingParams

@@ -25,7 +25,7 @@ from benchmarks.report import Figure, figure, report
 from edge_llm.backends.base import BatchItem
 from edge_llm.backends.fake import FakeBackend, fake_capabilities
 from edge_llm.engine.engine import Engine
-from edge_llm.engine.sequence import EngineRequest
+from edge_llm.engine.request import EngineRequest
 from edge_llm.prompt.byte_tokenizer import ByteTokenizer
 from edge_llm.types import SamplingParams
 

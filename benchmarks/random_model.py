@@ -32,10 +32,15 @@ class Shape:
     feed_forward: int
     vocab: int
     context: int = 4096
+    tied: bool = False
+    """The embedding is the output head too."""
 
 
 QWEN2_0_5B = Shape(24, 896, 14, 2, 4864, 151_936)
 """Source: https://huggingface.co/Qwen/Qwen2.5-0.5B-Instruct/blob/main/config.json"""
+
+LLAMA3_1B = Shape(16, 2048, 32, 8, 8192, 128_256, tied=True)
+"""Source: https://huggingface.co/meta-llama/Llama-3.2-1B/blob/main/config.json"""
 
 
 def cached_model(name: str, shape: Shape, seed: int = 0) -> Path:
@@ -90,7 +95,8 @@ def _add_weights(writer: gguf.GGUFWriter, shape: Shape, rng: np.random.Generator
     head_dim = shape.width // shape.heads
     kv_width = shape.kv_heads * head_dim
     _add(writer, "token_embd.weight", _q8_0(rng, shape.vocab, shape.width, 1 / 74), Kind.Q8_0)
-    _add(writer, "output.weight", _heavy_tailed_head(rng, shape), Kind.Q8_0)
+    if not shape.tied:
+        _add(writer, "output.weight", _heavy_tailed_head(rng, shape), Kind.Q8_0)
     writer.add_tensor("output_norm.weight", np.ones(shape.width, np.float32))
     for layer in range(shape.layers):
         prefix = f"blk.{layer}."

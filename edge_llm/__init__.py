@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edge_llm.types import Chunk as Chunk
     from edge_llm.types import SamplingParams as SamplingParams
     from edge_llm.types import Timings as Timings
+    from edge_llm.types import TokenLogprob as TokenLogprob
     from edge_llm.types import ToolCall as ToolCall
     from edge_llm.types import Usage as Usage
 
@@ -38,6 +39,7 @@ _HOMES = {
     "EdgeLLMError": "edge_llm.errors",
     "SamplingParams": "edge_llm.types",
     "Timings": "edge_llm.types",
+    "TokenLogprob": "edge_llm.types",
     "ToolCall": "edge_llm.types",
     "Usage": "edge_llm.types",
     "load": "edge_llm.runtime.llm",

@@ -11,13 +11,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypedDict, cast, get_args
+from typing import Any, Literal, TypeAlias, TypedDict, cast, get_args
 
 from edge_llm.errors import ConfigError, InvalidParameterError, UnknownOptionError, did_you_mean
 from edge_llm.types import Overflow, SamplingOptions, SamplingParams
 
 ENV_PREFIX = "EDGE_LLM_"
 BUILTIN_MODEL = "builtin"
+
+ContextSize: TypeAlias = int | Literal["auto"]
+"""A number of tokens, or as many as memory allows."""
+
+KVCacheType: TypeAlias = Literal["f16", "q8_0"]
+"""How numbers are stored in the KV cache: 16 bits each, or 8.5."""
 
 OTHER_ENVIRONMENT = frozenset({"EDGE_LLM_PEERS", "EDGE_LLM_PYTHON", "EDGE_LLM_TEST_MODEL"})
 """Variables with our prefix that belong to the scripts and tests, not to the runtime."""
@@ -26,11 +32,16 @@ OTHER_ENVIRONMENT = frozenset({"EDGE_LLM_PEERS", "EDGE_LLM_PYTHON", "EDGE_LLM_TE
 class LoadOptions(TypedDict, total=False):
     """The keyword options of `load`, `EdgeLLM` and `AsyncEdgeLLM`; see `EdgeConfig`."""
 
-    context_size: int | None
+    context_size: ContextSize | None
+    kv_cache_type: KVCacheType
     max_num_seqs: int
     prefix_slots: int
     max_decode_slowdown: float
     threads: int | None
+    worker: bool
+    keep_alive: float | None
+    prefill_threads: int | None
+    reserve_cores: int
     system_prompt: str | None
     chat_template: str | None
     overflow: Overflow
@@ -45,8 +56,11 @@ class EdgeConfig:
 
     model: str = BUILTIN_MODEL
     """`builtin`, or the path of a GGUF file."""
-    context_size: int | None = None
-    """Tokens of prompt and answer together; None takes the model's own, at most 4096."""
+    context_size: ContextSize | None = None
+    """Tokens of prompt and answer together; None takes the model's own, at most 4096; "auto" takes
+    what fits in free memory, up to the model's own."""
+    kv_cache_type: KVCacheType = "f16"
+    """How the KV cache is stored; "q8_0" takes half the memory and a little precision."""
     max_num_seqs: int = 4
     """How many conversations are answered at the same time."""
     prefix_slots: int = 16
@@ -55,7 +69,17 @@ class EdgeConfig:
     """While a new prompt is computed, a token of those already speaking may take so many times as
     long as without it; larger values start the new answer sooner."""
     threads: int | None = None
-    """Compute threads; None takes one per usable core, and one alone for a model of a few MB."""
+    """Compute threads; None measures once which number is fastest here, for writing tokens and for
+    reading prompts, and remembers it. While others take cores, fewer run."""
+    prefill_threads: int | None = None
+    """Compute threads for reading prompts; None takes `threads`, or else what was measured."""
+    reserve_cores: int = 0
+    """Cores that are left to others, where `threads` is not set."""
+    worker: bool = False
+    """Run the engine in a process of its own, which may die without taking this one along."""
+    keep_alive: float | None = None
+    """Unload the model after so many seconds without a request, at least 1, and load it again for
+    the next one; None keeps it."""
     system_prompt: str | None = None
     """Put before conversations that bring no system message of their own."""
     chat_template: str | None = None
@@ -71,17 +95,26 @@ class EdgeConfig:
     def __post_init__(self) -> None:
         if not self.model:
             raise ConfigError("model is empty", hint="'builtin', or the path of a GGUF file")
-        _require_count("context_size", self.context_size, least=16, optional=True)
+        _check_context_size(self.context_size)
+        if self.kv_cache_type not in get_args(KVCacheType):
+            raise ConfigError(_not_one_of("kv_cache_type", KVCacheType, self.kv_cache_type))
         _require_count("max_num_seqs", self.max_num_seqs, least=1, most=56)
         _require_count("prefix_slots", self.prefix_slots, least=0, most=200)
         slowdown = self.max_decode_slowdown
         if not isinstance(slowdown, int | float) or not 1.0 < slowdown <= 1000.0:
             raise ConfigError(f"max_decode_slowdown must be above 1, up to 1000, not {slowdown!r}")
         _require_count("threads", self.threads, least=1, most=512, optional=True)
+        if not isinstance(self.worker, bool):
+            raise ConfigError(f"worker must be True or False, not {self.worker!r}")
+        alive = self.keep_alive
+        if alive is not None and not (_is_number(alive) and 0 <= alive <= 1e9):
+            raise ConfigError(f"keep_alive must be None or seconds, 0 or more, not {alive!r}")
+        _require_count("prefill_threads", self.prefill_threads, least=1, most=512, optional=True)
+        _require_count("reserve_cores", self.reserve_cores, least=0, most=511)
         _require_count("cache_max_mb", self.cache_max_mb, least=0)
         _require_count("cache_daily_write_mb", self.cache_daily_write_mb, least=0)
         if self.overflow not in get_args(Overflow):
-            raise ConfigError(_wrong_overflow(self.overflow))
+            raise ConfigError(_not_one_of("overflow", Overflow, self.overflow))
 
 
 def load_config(
@@ -100,7 +133,10 @@ def load_config(
 
 
 def cache_folder(config: EdgeConfig) -> Path:
-    """The folder of prefixes that the configuration means; it need not exist."""
+    """The folder of prefixes that the configuration means; it need not exist.
+
+    What else is remembered across restarts lies in it under names that snapshots never have.
+    """
     if config.cache_dir is not None:
         return Path(config.cache_dir).expanduser()
     from platformdirs import user_cache_path
@@ -118,7 +154,7 @@ def checked_overflow(overflow: str | None, default: Overflow) -> Overflow:
         if overflow == known:
             return cast("Overflow", known)
     if overflow is not None:
-        raise InvalidParameterError(_wrong_overflow(overflow))
+        raise InvalidParameterError(_not_one_of("overflow", Overflow, overflow))
     return default
 
 
@@ -141,9 +177,16 @@ def merge_sampling(defaults: SamplingParams, options: Mapping[str, Any]) -> Samp
     return params
 
 
-def _wrong_overflow(overflow: object) -> str:
-    allowed = " or ".join(repr(name) for name in get_args(Overflow))
-    return f"overflow must be {allowed}, not {overflow!r}"
+def _not_one_of(name: str, choices: object, value: object) -> str:
+    allowed = " or ".join(repr(choice) for choice in get_args(choices))
+    return f"{name} must be {allowed}, not {value!r}"
+
+
+def _check_context_size(value: object) -> None:
+    if isinstance(value, str) and value != "auto":
+        raise ConfigError(f"context_size must be a whole number or 'auto', not {value!r}")
+    if value != "auto":
+        _require_count("context_size", value, least=16, optional=True)
 
 
 def _refuse_unknown(given: Mapping[str, Any], known: Any, what: str) -> None:
@@ -176,9 +219,31 @@ def _parse(variable: str, name: str, text: str) -> Any:
         raise ConfigError(f"{variable} must be {what}, not {text!r}") from exc
 
 
+def _parse_flag(text: str) -> bool:
+    value = text.strip().lower()
+    if value in ("1", "true", "yes", "on"):
+        return True
+    if value in ("0", "false", "no", "off"):
+        return False
+    raise ValueError(text)
+
+
+def _context_size(text: str) -> ContextSize:
+    return "auto" if text == "auto" else int(text)
+
+
 _PARSERS: Mapping[str, tuple[Callable[[str], Any], str]] = MappingProxyType(
-    {"int": (int, "a whole number"), "float": (float, "a number")}
+    {
+        "int": (int, "a whole number"),
+        "float": (float, "a number"),
+        "bool": (_parse_flag, "1 or 0, true or false, yes or no, on or off"),
+        "ContextSize": (_context_size, "a whole number or 'auto'"),
+    }
 )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _require_count(

@@ -15,8 +15,10 @@ EdgeLLMError
 │   ├─ InvalidParameterError       also a ValueError: a known option with a bad value
 │   ├─ UnsupportedParameterError   the loaded model cannot do what was asked
 │   ├─ ChatTemplateError           the model's chat template refused the messages
-│   └─ ContextLengthExceededError
+│   ├─ ContextLengthExceededError
+│   └─ RefusedRequestError         it ended the engine's process twice
 ├─ BackendError                    500, the native library failed
+│   └─ EngineCrashedError          503, the engine's process died
 ├─ RequestAbortedError             the request was cancelled, by its caller or by `close`
 │   └─ DeadlineExceededError       504
 └─ RuntimeClosedError
@@ -152,11 +154,25 @@ class ContextLengthExceededError(RequestError):
         self.max_model_len = max_model_len
 
 
+class RefusedRequestError(RequestError):
+    """The same request ended the engine's process twice; it is not tried again for a while."""
+
+    code = "request_refused"
+    status_code = 422
+
+
 class BackendError(EdgeLLMError):
     """The native library failed while running the model."""
 
     code = "backend_error"
     retryable = True
+
+
+class EngineCrashedError(BackendError):
+    """The process that the engine runs in died; another one is started."""
+
+    code = "engine_crashed"
+    status_code = 503
 
 
 class RequestAbortedError(EdgeLLMError):

@@ -22,6 +22,9 @@ Overflow: TypeAlias = Literal["error", "drop_oldest"]
 
 RANDOM_SEED_BITS = 64
 
+MAX_TOP_LOGPROBS = 20
+"""As many as the OpenAI API gives."""
+
 
 class SamplingOptions(TypedDict, total=False):
     """The keyword options of `chat` and `stream`; each overrides the model's own recommendation."""
@@ -47,6 +50,8 @@ class RequestOptions(SamplingOptions, total=False):
     """A system message to put before the conversation."""
     tools: Sequence[Mapping[str, Any]] | None
     """OpenAI-style tool definitions; refused by models whose template has no place for them."""
+    top_logprobs: int | None
+    """Report the log-probability of each token and of so many most likely ones, 0 to 20."""
     overflow: Overflow | None
     """What to do when the conversation does not fit; None takes the runtime's setting."""
 
@@ -187,6 +192,31 @@ class TokenStatistics:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """One token and how likely the model itself found it, under the names of the OpenAI API."""
+
+    token: str
+    """Its text; U+FFFD where its bytes are only part of a character."""
+    bytes: bytes
+    logprob: float | None
+    """In nats, from the raw logits: before penalties, temperature and filters.
+
+    None for a token that was forced, so that no logits were computed for it.
+    """
+    top_logprobs: tuple[TokenLogprob, ...] = ()
+    """The most likely tokens in its place, most likely first; theirs are empty."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values: bytes as a list of numbers."""
+        return {
+            "token": self.token,
+            "bytes": list(self.bytes),
+            "logprob": self.logprob,
+            "top_logprobs": [one.to_dict() for one in self.top_logprobs],
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class ToolCall:
     """One call that the model decided on; making it happen is the application's part."""
 
@@ -253,6 +283,8 @@ class Answer:
     """What a reasoning model thought before it answered."""
     dropped_messages: int = 0
     """Old messages left out under `overflow="drop_oldest"`."""
+    logprobs: tuple[TokenLogprob, ...] | None = None
+    """Of every token but the one that ends the answer; None unless `top_logprobs` was given."""
 
     def to_dict(self) -> dict[str, Any]:
         """The record as plain JSON values, under the same names everywhere."""
@@ -261,6 +293,8 @@ class Answer:
             {"id": call.id, "name": call.name, "arguments": dict(call.arguments)}
             for call in self.tool_calls
         ]
+        if self.logprobs is not None:
+            record["logprobs"] = [one.to_dict() for one in self.logprobs]
         record["usage"] = asdict(self.usage)
         record["timings"] = asdict(self.timings)
         return record
@@ -273,4 +307,6 @@ class Chunk:
     text: str = ""
     reasoning: str = ""
     tool_call: ToolCall | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
+    """Of the tokens that came since the last chunk, where they were asked for."""
     answer: Answer | None = None

@@ -32,6 +32,17 @@ WRONG: list[tuple[dict[str, Any], dict[str, str], str]] = [
     ({"max_decode_slowdown": 1.0}, {}, "above 1"),
     ({}, {"EDGE_LLM_MAX_DECODE_SLOWDOWN": "slow"}, "a number, not 'slow'"),
     ({"model": ""}, {}, "empty"),
+    ({"worker": 1}, {}, "True or False"),
+    ({}, {"EDGE_LLM_WORKER": "perhaps"}, "1 or 0, true or false"),
+    ({"keep_alive": -1.0}, {}, "0 or more"),
+    ({"keep_alive": True}, {}, "0 or more"),
+    ({"context_size": "all"}, {}, "a whole number or 'auto', not 'all'"),
+    ({}, {"EDGE_LLM_CONTEXT_SIZE": "all"}, "a whole number or 'auto', not 'all'"),
+    ({"context_size": 8}, {}, "from 16"),
+    ({"kv_cache_type": "q4_0"}, {}, "'f16' or 'q8_0', not 'q4_0'"),
+    ({}, {"EDGE_LLM_KV_CACHE_TYPE": "f32"}, "'f16' or 'q8_0', not 'f32'"),
+    ({"prefill_threads": 0}, {}, "from 1"),
+    ({"reserve_cores": -1}, {}, "from 0"),
     ({"cache_max_mb": -1}, {}, "from 0 to"),
     ({}, {"EDGE_LLM_CACHE_DAILY_WRITE_MB": "lots"}, "whole number, not 'lots'"),
 ]
@@ -43,6 +54,29 @@ def test_what_is_wrong_is_named(
 ) -> None:
     with pytest.raises(ConfigError, match=words):
         load_config(options, environ)
+
+
+@pytest.mark.parametrize(("text", "value"), [("1", True), ("on", True), ("No", False)])
+def test_a_switch_can_be_set_in_the_environment(text: str, value: bool) -> None:
+    assert load_config({}, {"EDGE_LLM_WORKER": text}).worker is value
+
+
+@pytest.mark.parametrize(("text", "value"), [("auto", "auto"), ("2048", 2048)])
+def test_the_context_may_be_a_number_or_auto(text: str, value: int | str) -> None:
+    assert load_config({}, {"EDGE_LLM_CONTEXT_SIZE": text}).context_size == value
+    assert load_config({"context_size": value}, {}).context_size == value
+
+
+def test_threads_and_the_kv_cache_are_set_by_the_environment() -> None:
+    environ = {
+        "EDGE_LLM_PREFILL_THREADS": "4",
+        "EDGE_LLM_RESERVE_CORES": "1",
+        "EDGE_LLM_KV_CACHE_TYPE": "q8_0",
+    }
+
+    assert load_config({}, environ) == EdgeConfig(
+        prefill_threads=4, reserve_cores=1, kv_cache_type="q8_0"
+    )
 
 
 def test_an_empty_variable_counts_as_unset() -> None:

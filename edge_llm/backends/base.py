@@ -10,11 +10,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_llm.hub.gguf_memory import MemoryEstimate
 from edge_llm.prompt.tokenizer import Tokenizer
 
 Interrupt: TypeAlias = Callable[[], bool]
@@ -37,6 +38,20 @@ class KVCacheFullError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class ThreadPlan:
+    """How many threads compute, and how that was decided. While others take cores, fewer run."""
+
+    decode: int
+    """Threads that write tokens, one for each sequence in a step."""
+    prefill: int
+    """Threads that read prompts, many tokens in a step."""
+    origin: Literal["configured", "measured", "remembered", "assumed"]
+    """Set by the user, timed just now, timed by an earlier load, or taken from the core counts."""
+    reason: str
+    """One clause for people."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What the files say about the model."""
 
@@ -48,6 +63,10 @@ class ModelInfo:
     """Sampling options that the model's makers recommend, under the names of `SamplingParams`."""
     state_fingerprint: str | None = None
     """Equal exactly for backends that can import each other's states; None where none is known."""
+    threads: ThreadPlan | None = None
+    """How many threads compute; None where the backend has no say in it."""
+    memory: MemoryEstimate | None = None
+    """What the model was estimated to need before it was loaded; None where nobody estimated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +129,7 @@ class Backend(ABC):
             KVCacheFullError: no room; the KV state is as it was.
             ForwardInterruptedError: `interrupt` said so.
             BackendError: the library failed; the sequences in the batch are in an unknown state.
+            ValueError: more outputs than tokens; nothing was computed.
         """
 
     @abstractmethod

@@ -84,6 +84,8 @@ class FakeBackend(Backend):
 
     def _run(self, item: BatchItem) -> list[NDArray[np.float32]]:
         cells = self._cells(item.seq_id)
+        if not 0 <= item.num_outputs <= len(item.token_ids):
+            raise ValueError(f"{item.num_outputs} outputs of {len(item.token_ids)} tokens")
         if item.position != len(cells):
             raise BackendError(f"position {item.position} after {len(cells)} tokens")
         tokens = [cell.token_id for cell in cells]

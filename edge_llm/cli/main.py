@@ -70,10 +70,36 @@ def chat(  # noqa: PLR0913 — one parameter is one option of the command line
         int | None, typer.Option("--seed", help="The same seed gives the same answer.")
     ] = None,
     context_size: Annotated[
-        int | None,
-        typer.Option("--context-size", "-c", help="Tokens of prompt and answer together."),
+        str | None,
+        typer.Option(
+            "--context-size",
+            "-c",
+            metavar="N|auto",
+            help="Tokens of prompt and answer together; 'auto' takes what fits in free memory.",
+        ),
     ] = None,
-    threads: Annotated[int | None, typer.Option("--threads", help="Compute threads.")] = None,
+    kv_cache_type: Annotated[
+        str | None,
+        typer.Option("--kv-cache-type", help="'f16', or 'q8_0' for a KV cache of half the size."),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option("--threads", help="Compute threads, instead of the fastest number."),
+    ] = None,
+    prefill_threads: Annotated[
+        int | None, typer.Option("--prefill-threads", help="The same for reading prompts alone.")
+    ] = None,
+    reserve_cores: Annotated[
+        int | None, typer.Option("--reserve-cores", help="Cores to leave to other programs.")
+    ] = None,
+    worker: Annotated[
+        bool | None,
+        typer.Option("--worker/--no-worker", help="Run the engine in a process of its own."),
+    ] = None,
+    keep_alive: Annotated[
+        float | None,
+        typer.Option("--keep-alive", help="Unload the model after so many idle seconds."),
+    ] = None,
     chat_template: Annotated[
         str | None,
         typer.Option("--chat-template", help="A Jinja file in place of the model's own template."),
@@ -96,8 +122,13 @@ def chat(  # noqa: PLR0913 — one parameter is one option of the command line
     from edge_llm.cli import chat as command
 
     load_options: dict[str, Any] = {
-        "context_size": context_size,
+        "context_size": _read_context_size(context_size),
+        "kv_cache_type": kv_cache_type,
         "threads": threads,
+        "worker": worker,
+        "keep_alive": keep_alive,
+        "prefill_threads": prefill_threads,
+        "reserve_cores": reserve_cores,
         "chat_template": chat_template,
         "overflow": overflow,
     }
@@ -116,6 +147,11 @@ def chat(  # noqa: PLR0913 — one parameter is one option of the command line
         as_json=as_json,
         verbose=verbose,
     )
+
+
+def _read_context_size(text: str | None) -> int | str | None:
+    """A number where it is one; the configuration, costly to import here, judges all else."""
+    return int(text) if text is not None and text.isascii() and text.isdigit() else text
 
 
 cache_app = typer.Typer(

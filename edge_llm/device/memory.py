@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-CGROUP = Path("/sys/fs/cgroup")
+from edge_llm.device.cgroup import CGROUP, control_groups
 
 _CGROUP_FILES = (
-    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-    (
-        "memory/memory.limit_in_bytes",
-        "memory/memory.usage_in_bytes",
-        "memory/memory.stat",
-        "total_inactive_file",
-    ),
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
 
 
@@ -21,24 +16,26 @@ def available_memory_bytes(cgroup: Path = CGROUP) -> int:
     """Bytes that can be taken without swapping, within the machine and the control group."""
     import psutil
 
+    limits = [_available_in(folder) for folder in control_groups("memory", cgroup)]
     free = int(psutil.virtual_memory().available)
-    within_group = _cgroup_available(cgroup)
-    return free if within_group is None else min(free, within_group)
+    return min([free, *(limit for limit in limits if limit is not None)])
 
 
-def _cgroup_available(cgroup: Path) -> int | None:
-    """Bytes left under the control group's limit, page cache counted as free; None: no limit.
+def _available_in(group: Path) -> int | None:
+    """Bytes left under one control group's limit, page cache counted as free; None: no limit.
 
     Source: https://docs.kernel.org/admin-guide/cgroup-v2.html (memory.max, memory.stat).
     """
-    for limit_name, usage_name, stat_name, cache_key in _CGROUP_FILES:
+    for limit_name, usage_name, cache_key in _CGROUP_FILES:
         try:
-            limit = int((cgroup / limit_name).read_text())
-            usage = int((cgroup / usage_name).read_text())
-            stat = dict(line.split() for line in (cgroup / stat_name).read_text().splitlines())
+            limit = int((group / limit_name).read_text())
+            usage = int((group / usage_name).read_text())
+            lines = (group / "memory.stat").read_text().splitlines()
+            stat = dict(line.split() for line in lines)
+            cache = int(stat.get(cache_key, 0))
         except (OSError, ValueError):  # absent, or "max"
             continue
-        return max(0, limit - usage + int(stat.get(cache_key, 0)))
+        return max(0, limit - usage + cache)
     return None
 
 

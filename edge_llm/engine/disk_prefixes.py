@@ -24,7 +24,7 @@ class DiskPrefixes:
     def __init__(self, backend: Backend, scheduler: Scheduler, store: SnapshotStore) -> None:
         self._backend = backend
         self._scheduler = scheduler
-        self._store = store
+        self.store = store
         self._special_ids = frozenset(token.id for token in backend.tokenizer.special_tokens)
 
     def restore(self, sequence: Sequence) -> None:
@@ -32,12 +32,12 @@ class DiskPrefixes:
 
         The last token is left over: a snapshot holds no logits to go on from.
         """
-        match = self._store.match(sequence.token_ids[:-1])
+        match = self.store.match(sequence.token_ids[:-1])
         if match is None or match.num_tokens < sequence.num_computed + MIN_PREFIX_TOKENS:
             return
         if not self._scheduler.has_room(match.num_tokens):
             return
-        state = self._store.load(match)
+        state = self.store.load(match)
         if state is None:
             return
         seq_id = _seq_id(sequence)
@@ -46,7 +46,7 @@ class DiskPrefixes:
         try:
             self._backend.import_(seq_id, state)
         except BackendError:
-            self._store.discard(match)
+            self.store.discard(match)
         else:
             self._scheduler.adopt(sequence, match.num_tokens)
 
@@ -65,15 +65,20 @@ class DiskPrefixes:
         tokens = sequence.token_ids[: sequence.num_computed]
         self._save(tokens, lambda: self._backend.export(_seq_id(sequence)), pinned=True)
 
+    def keep_parked(self, seq_id: int, tokens: Items[int]) -> None:
+        """Write the state of a parked sequence that has to leave the KV cache."""
+        if len(tokens) >= MIN_PREFIX_TOKENS:
+            self._save(tokens, lambda: self._backend.export(seq_id), pinned=True)
+
     def close(self) -> None:
         """Write what was accepted and end the writing thread."""
-        self._store.close()
+        self.store.close()
 
     def _save(
         self, token_ids: Items[int], state: Callable[[], bytes], *, pinned: bool = False
     ) -> None:
         try:
-            self._store.save(token_ids, state, pinned=pinned)
+            self.store.save(token_ids, state, pinned=pinned)
         except BackendError as error:
             logger.warning("a prefix could not be exported, so it is not kept on disk: %s", error)
 

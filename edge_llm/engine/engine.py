@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 
 from numpy import float32
 from numpy.typing import NDArray
@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from edge_llm.backends.base import Backend, BatchItem, ForwardInterruptedError, KVCacheFullError
 from edge_llm.engine.disk_prefixes import DiskPrefixes
 from edge_llm.engine.logits import LogitRow, Workspace
-from edge_llm.engine.scheduler import MAX_DECODE_SLOWDOWN, ScheduledChunk, Scheduler
-from edge_llm.engine.sequence import (
-    EngineRequest,
-    Sequence,
-    SequenceEvent,
-    SequenceStatus,
-    create_sequence,
+from edge_llm.engine.request import EngineRequest, SequenceEvent
+from edge_llm.engine.scheduler import (
+    MAX_DECODE_SLOWDOWN,
+    Keep,
+    ScheduledChunk,
+    Scheduler,
+    Share,
 )
+from edge_llm.engine.sequence import Sequence, SequenceStatus, create_sequence
 from edge_llm.engine.snapshots import SnapshotStore
 from edge_llm.engine.statistics import token_statistics
 from edge_llm.errors import (
@@ -33,7 +34,7 @@ from edge_llm.errors import (
     InvalidParameterError,
     RequestAbortedError,
 )
-from edge_llm.types import FinishReason
+from edge_llm.types import FinishReason, TokenStatistics
 
 MIN_INTERRUPTIBLE_TOKENS = 32
 """Fewer tokens take less than the 100 ms in which a cancelled request should be gone."""
@@ -63,6 +64,12 @@ class Engine:
     def has_work(self) -> bool:
         """Whether `step` would do anything."""
         return self.scheduler.has_work
+
+    @property
+    def next_deadline_s(self) -> float | None:
+        """The first deadline on `time.monotonic`, of a parked request too; None without any."""
+        deadlines = (sequence.request.deadline_s for sequence in self._sequences.values())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def add_request(self, request: EngineRequest) -> int:
         """Queue a request and return its id.
@@ -94,15 +101,15 @@ class Engine:
     def park(self, request_id: int) -> None:
         """Set a request aside until `resume`; nothing happens when it is not under way.
 
-        Its KV state stays in the prefix cache while there is room, and is computed again where
-        there was none. Its deadline goes on.
+        Its KV state stays in the prefix cache while there is room, then in a snapshot on disk; only
+        where neither may hold it is it computed again. Its deadline goes on.
         """
         sequence = self._sequences.get(request_id)
         if sequence is None or sequence.status is SequenceStatus.PARKED:
             return
         command = self.scheduler.park(sequence)
         if command is not None:
-            command.apply(self.backend)
+            self.apply(command)
 
     def resume(self, request_id: int) -> None:
         """Go on with a parked request; nothing happens when it is not parked."""
@@ -137,7 +144,7 @@ class Engine:
     def clear_prefix_cache(self) -> None:
         """Free what finished sequences left behind, except for what is pinned or in use."""
         while (command := self.scheduler.evict()) is not None:
-            command.apply(self.backend)
+            self.apply(command)
 
     def close(self) -> None:
         """Forget all requests and close the backend."""
@@ -146,6 +153,12 @@ class Engine:
         if self.disk is not None:
             self.disk.close()
         self.backend.close()
+
+    def apply(self, command: Keep | Share) -> None:
+        """Carry a scheduler's command out, keeping on disk what a parked sequence would lose."""
+        if self.disk is not None and isinstance(command, Keep) and command.parked:
+            self.disk.keep_parked(command.seq_id, command.parked)
+        command.apply(self.backend)
 
     def _refuse_impossible(self, request: EngineRequest) -> None:
         max_model_len = self.backend.capabilities.max_model_len
@@ -183,6 +196,7 @@ class Engine:
             assert sequence.seq_id is not None, "it is running"
             if not self.backend.truncate(sequence.seq_id, sequence.num_computed):
                 self.backend.free(sequence.seq_id)
+                self.scheduler.stats.recomputed_tokens += sequence.num_computed
                 self.scheduler.start_over(sequence)
 
     def _give_way(self, chunks: list[ScheduledChunk]) -> list[SequenceEvent]:
@@ -191,7 +205,7 @@ class Engine:
         if command is None:
             error = BackendError("the KV cache is too small for a single sequence")
             return [self._fail(chunks[0].sequence, error)]
-        command.apply(self.backend)
+        self.apply(command)
         return []
 
     def _observe(self, chunks: list[ScheduledChunk], elapsed_s: float) -> None:
@@ -207,6 +221,8 @@ class Engine:
         # Decided before anything is counted: `completes` asks what was still to do.
         for chunk, completes in [(chunk, chunk.completes) for chunk in chunks]:
             chunk.sequence.num_computed += chunk.num_tokens
+            if completes and (command := self.scheduler.publish(chunk.sequence)) is not None:
+                self.apply(command)
             if completes and chunk.sequence.request.prefill_only:
                 events.append(self._end_prefill(chunk.sequence))
             elif completes:
@@ -216,7 +232,7 @@ class Engine:
     def _admit(self) -> None:
         admission = self.scheduler.admit()
         for command in admission.commands:
-            command.apply(self.backend)
+            self.apply(command)
         if self.disk is not None:
             for sequence in admission.admitted:
                 self.disk.offer(sequence)
@@ -249,8 +265,8 @@ class Engine:
             piece, finish = self._append(sequence, token_id)
             added.append(token_id)
             text += piece
-            if finish is None and sequence.request.constraint is not None:
-                forced += sequence.request.constraint.advance(token_id, piece)
+            if finish is None and sequence.constraint is not None:
+                forced += sequence.constraint.advance(token_id, piece)
         if finish is not None:
             text += self._finish(sequence)
         return SequenceEvent(
@@ -260,7 +276,16 @@ class Engine:
             finish,
             num_cached_tokens=None if finish is None else sequence.num_cached_tokens,
             statistics=() if chosen is None else (chosen, *[None] * (len(added) - 1)),
+            spellings=self._spell(sequence.request, added, chosen),
         )
+
+    def _spell(
+        self, request: EngineRequest, added: list[int], chosen: TokenStatistics | None
+    ) -> Mapping[int, bytes]:
+        if not request.spells:
+            return {}
+        ids = {*added, *(() if chosen is None else chosen.top_ids)}
+        return {token_id: self.backend.tokenizer.token_bytes(token_id) for token_id in ids}
 
     def _append(self, sequence: Sequence, token_id: int) -> tuple[str, FinishReason | None]:
         sequence.token_ids.append(token_id)
@@ -286,7 +311,7 @@ class Engine:
         del self._sequences[sequence.request_id]
         command = self.scheduler.finish(sequence, keep=keep)
         if command is not None:
-            command.apply(self.backend)
+            self.apply(command)
 
 
 def _batch_item(chunk: ScheduledChunk) -> BatchItem:

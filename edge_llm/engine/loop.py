@@ -10,22 +10,20 @@ import atexit
 import logging
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Set
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TypeAlias
 
 from edge_llm.backends.base import Backend
 from edge_llm.engine.engine import Engine
-from edge_llm.engine.sequence import EngineRequest, SequenceEvent
+from edge_llm.engine.host import Listener
+from edge_llm.engine.request import EngineRequest, SequenceEvent
 from edge_llm.errors import BackendError, EdgeLLMError, RuntimeClosedError
 
 logger = logging.getLogger(__name__)
-
-Listener: TypeAlias = Callable[[SequenceEvent], None]
-"""Called on the engine's thread; must return at once and not raise."""
 
 
 class Command(Enum):
@@ -37,7 +35,7 @@ class Command(Enum):
 
 
 @dataclass(eq=False, slots=True)
-class RequestHandle:
+class SubmittedRequest:
     """One submitted request: what `EngineLoop.abort`, `park` and `resume` take."""
 
     request: EngineRequest
@@ -52,9 +50,9 @@ class EngineLoop:
     def __init__(self, load: Callable[[], Engine]) -> None:
         self._load = load
         self._loaded: Future[Backend] = Future()
-        self._inbox: deque[RequestHandle] = deque()
-        self._commands: deque[tuple[Command, RequestHandle]] = deque()
-        self._handles: dict[int, RequestHandle] = {}
+        self._inbox: deque[SubmittedRequest] = deque()
+        self._commands: deque[tuple[Command, SubmittedRequest]] = deque()
+        self._handles: dict[int, SubmittedRequest] = {}
         self._wake = threading.Condition()
         self._closing = False
         self._pid = os.getpid()
@@ -71,9 +69,9 @@ class EngineLoop:
         self._thread.start()
         return self._loaded.result()
 
-    def submit(self, request: EngineRequest, listener: Listener) -> RequestHandle:
+    def submit(self, request: EngineRequest, listener: Listener) -> SubmittedRequest:
         """Queue a request; `listener` hears everything about it, refusals too."""
-        handle = RequestHandle(request, listener)
+        handle = SubmittedRequest(request, listener)
         with self._wake:
             if self._closing:
                 raise RuntimeClosedError("the engine is closed", hint="load the model again")
@@ -81,19 +79,19 @@ class EngineLoop:
             self._wake.notify()
         return handle
 
-    def abort(self, handle: RequestHandle) -> None:
+    def abort(self, handle: SubmittedRequest) -> None:
         """Stop a request before the next step; nothing happens when it has ended."""
         self._command(Command.ABORT, handle)
 
-    def park(self, handle: RequestHandle) -> None:
+    def park(self, handle: SubmittedRequest) -> None:
         """Set a request aside before the next step; see `Engine.park`."""
         self._command(Command.PARK, handle)
 
-    def resume(self, handle: RequestHandle) -> None:
+    def resume(self, handle: SubmittedRequest) -> None:
         """Go on with a parked request."""
         self._command(Command.RESUME, handle)
 
-    def _command(self, command: Command, handle: RequestHandle) -> None:
+    def _command(self, command: Command, handle: SubmittedRequest) -> None:
         with self._wake:
             self._commands.append((command, handle))
             self._wake.notify()
@@ -140,9 +138,11 @@ class EngineLoop:
         """Sleep until there is something to do; False when the loop is to end."""
         if engine.has_work:
             return not self._closing
+        # Nobody computes for a parked request, and its deadline passes all the same.
+        deadline_s = engine.next_deadline_s
+        timeout_s = None if deadline_s is None else max(0.0, deadline_s - time.monotonic()) + 1e-3
         with self._wake:
-            while not (self._inbox or self._commands or self._closing):
-                self._wake.wait()
+            self._wake.wait_for(lambda: self._inbox or self._commands or self._closing, timeout_s)
             return not self._closing
 
     def _take_commands(self, engine: Engine) -> None:
@@ -157,7 +157,7 @@ class EngineLoop:
             elif (event := engine.abort(handle.request_id)) is not None:
                 self._tell([event])
 
-    def _start(self, engine: Engine, handle: RequestHandle) -> None:
+    def _start(self, engine: Engine, handle: SubmittedRequest) -> None:
         try:
             handle.request_id = engine.add_request(handle.request)
         except EdgeLLMError as error:

@@ -2,8 +2,10 @@
 
 Each node is a run of tokens whose KV cells exist once, however many sequences go on below it. An
 *entry* is a finished sequence that was kept: it holds a backend sequence id, and with it the cells
-of all nodes from the root down to its own. Knows token ids and cell counts, no backend: the
-scheduler has done what is said here.
+of all nodes from the root down to its own. State that cannot be rolled back is shared only where an
+entry ends; two that merely begin alike both have cells for their common tokens, so there the cells
+belong to entries and not to runs. Knows token ids and cell counts, no backend: the scheduler has
+done what is said here.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ class Node:
     end: int
     """Tokens from the root to the end of this node."""
     parent: Node | None
+    num_cells: int = 0
+    """KV cells that are free again when the node goes."""
     children: dict[int, Node] = field(default_factory=dict)
     """By first token."""
     seq_id: int | None = None
@@ -51,6 +55,8 @@ class Eviction(NamedTuple):
     seq_id: int
     keep: int
     """Tokens it still has to hold for others; 0 frees it, and its id, altogether."""
+    tokens: tuple[int, ...] = ()
+    """All the tokens whose state it holds until then, where no other entry holds them too."""
 
 
 class PrefixCache:
@@ -80,6 +86,19 @@ class PrefixCache:
         node.num_users += 1
         return PrefixMatch(node, length)
 
+    def lock(self, token_ids: Sequence[int]) -> PrefixMatch:
+        """All of `token_ids`, which an entry holds, locked until `release`."""
+        node, length = self._descend(token_ids, len(token_ids))
+        assert length == len(token_ids), "an entry holds them"
+        node = self._node_ending_at(node, length)
+        self._touch(node)
+        node.num_users += 1
+        return PrefixMatch(node, length)
+
+    def num_matching(self, token_ids: Sequence[int]) -> int:
+        """Tokens that `match_prefix` would find in cells that can be shared from anywhere."""
+        return self._descend(token_ids, len(token_ids) - 1)[1]
+
     def holder(self, node: Node) -> int:
         """The backend id of an entry that holds the cells of `node`, until the next `evict`."""
         return next(entry.seq_id for entry in _walk(node) if entry.seq_id is not None)
@@ -106,17 +125,20 @@ class PrefixCache:
     ) -> bool:
         """Keep a sequence that holds `token_ids`, the first `num_shared` of them in shared cells.
 
-        False where another was quicker: some of its own cells are here already. The caller should
-        free it; the next one that begins alike will share from the start.
+        False where another was quicker: what it is good for is here already. The caller should free
+        it; the next one that begins alike will share from the start.
         """
         node, length = self._descend(token_ids, len(token_ids))
         node = self._node_ending_at(node, length)
         self._touch(node)
-        if length > num_shared or length == len(token_ids):
+        if self._is_superfluous(node, length, len(token_ids), num_shared):
             node.pinned |= pinned and length == len(token_ids)
             return False
-        node = self._add_child(node, tuple(token_ids[length:]))
+        if length < len(token_ids):
+            node = self._add_child(node, tuple(token_ids[length:]))
         node.seq_id, node.pinned = seq_id, pinned
+        node.num_cells += len(token_ids) - num_shared
+        self.num_cells += len(token_ids) - num_shared
         self._touch(node)
         return True
 
@@ -138,14 +160,15 @@ class PrefixCache:
             return None
         seq_id = node.seq_id
         assert seq_id is not None, "a leaf is an entry"
+        tokens = _path(node)
         self._drop(node)
         while (node := _parent(node)) is not self._root and _is_useless(node):
             self._drop(node)
         if node is self._root or node.children or node.seq_id is not None:
-            return Eviction(seq_id, 0)
+            return Eviction(seq_id, 0, tokens)
         # Nobody else holds these cells: the entry stays, cut down to them.
         node.seq_id = seq_id
-        return Eviction(seq_id, node.end)
+        return Eviction(seq_id, node.end, tokens)
 
     def evict_inner(self) -> Eviction | None:
         """Give up an entry that others go on from: frees its id, not its cells."""
@@ -162,7 +185,7 @@ class PrefixCache:
         node = min(inner, key=lambda n: n.last_used)
         seq_id, node.seq_id = node.seq_id, None
         assert seq_id is not None, "only entries are chosen"
-        return Eviction(seq_id, 0)
+        return Eviction(seq_id, 0, () if self._can_truncate else _path(node))
 
     @property
     def seq_ids(self) -> list[int]:
@@ -172,7 +195,7 @@ class PrefixCache:
     def check_integrity(self) -> None:
         """Assert that counts and links agree; tests call it."""
         nodes = [node for node in _walk(self._root) if node is not self._root]
-        assert self.num_cells == sum(len(node.tokens) for node in nodes)
+        assert self.num_cells == sum(node.num_cells for node in nodes)
         assert len(set(self.seq_ids)) == len(self.seq_ids)
         for node in nodes:
             assert node.parent is not None
@@ -180,6 +203,14 @@ class PrefixCache:
             assert node.end == node.parent.end + len(node.tokens)
             assert node.tokens
             assert node.children or node.seq_id is not None
+            assert node.num_cells == len(node.tokens) or not self._can_truncate
+            assert node.seq_id is not None or not node.is_needed or self._can_truncate
+
+    def _is_superfluous(self, node: Node, common: int, length: int, num_shared: int) -> bool:
+        """Whether a sequence adds nothing, of which the cache has the first `common` tokens."""
+        if self._can_truncate:
+            return common > num_shared or common == length
+        return common == length and node.seq_id is not None
 
     def _descend(self, token_ids: Sequence[int], limit: int) -> tuple[Node, int]:
         """The deepest node that the first `limit` tokens reach into, and how many agree."""
@@ -202,7 +233,10 @@ class PrefixCache:
         assert parent is not None, "the root ends where nothing can begin"
         assert parent.end < end < node.end, "end lies within the node"
         cut = end - parent.end
-        upper = Node(node.tokens[:cut], end, parent, last_used=node.last_used)
+        # State that cannot be rolled back stays whole, with the entry below.
+        num_cells = cut if self._can_truncate else 0
+        upper = Node(node.tokens[:cut], end, parent, num_cells, last_used=node.last_used)
+        node.num_cells -= num_cells
         parent.children[upper.tokens[0]] = upper
         node.tokens, node.parent = node.tokens[cut:], upper
         upper.children[node.tokens[0]] = node
@@ -211,12 +245,11 @@ class PrefixCache:
     def _add_child(self, parent: Node, tokens: tuple[int, ...]) -> Node:
         child = Node(tokens, parent.end + len(tokens), parent)
         parent.children[tokens[0]] = child
-        self.num_cells += len(tokens)
         return child
 
     def _drop(self, node: Node) -> None:
         del _parent(node).children[node.tokens[0]]
-        self.num_cells -= len(node.tokens)
+        self.num_cells -= node.num_cells
 
     def _touch(self, node: Node | None) -> None:
         self._clock += 1
@@ -228,6 +261,15 @@ class PrefixCache:
 def _parent(node: Node) -> Node:
     assert node.parent is not None, "not the root"
     return node.parent
+
+
+def _path(node: Node) -> tuple[int, ...]:
+    """All tokens from the root to the end of `node`."""
+    parts = []
+    while node.parent is not None:
+        parts.append(node.tokens)
+        node = node.parent
+    return tuple(token for part in reversed(parts) for token in part)
 
 
 def _is_useless(node: Node) -> bool:

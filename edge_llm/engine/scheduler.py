@@ -21,6 +21,9 @@ from edge_llm.engine.sequence import Sequence, SequenceStatus
 MAX_DECODE_SLOWDOWN = 3.0
 """See `EdgeConfig.max_decode_slowdown`."""
 
+MIN_SHARED_TOKENS = 32
+"""Fewer tokens are computed sooner than another sequence's prompt is waited for."""
+
 
 @dataclass(frozen=True, slots=True)
 class ScheduledChunk:
@@ -41,6 +44,8 @@ class Keep:
 
     seq_id: int
     length: int = 0
+    parked: tuple[int, ...] = ()
+    """Tokens of a parked sequence whose computed state goes with this."""
 
     def apply(self, backend: Backend) -> None:
         """Carry it out."""
@@ -77,7 +82,7 @@ class SchedulerStats:
     cached_tokens: int = 0
     """Those of them whose KV state was there already."""
     recomputed_tokens: int = 0
-    """Tokens that went through the model again after a preemption."""
+    """Tokens whose KV state was given up, by preemption or interruption, to be computed again."""
     num_evictions: int = 0
 
 
@@ -101,10 +106,14 @@ class Scheduler:
         self._caches = capabilities.num_seq_ids > capabilities.max_num_seqs
         self._copies = capabilities.can_truncate and not capabilities.can_share_prefix
         """Every sequence has cells of its own: a prefix is copied, or taken over as a whole."""
+        self._shares_early = (
+            self._caches and capabilities.can_share_prefix and capabilities.can_truncate
+        )
         self.cache = PrefixCache(can_truncate=capabilities.can_truncate)
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         """In order of arrival."""
+        self.parked: list[Sequence] = []
         self.stats = SchedulerStats()
         self._admits = True
 
@@ -177,6 +186,27 @@ class Scheduler:
         self.stats.cached_tokens += num_tokens
         sequence.num_computed = sequence.num_cached_tokens = num_tokens
 
+    def publish(self, sequence: Sequence) -> Share | None:
+        """Let others begin with the prompt of a running sequence that has just been computed.
+
+        Its cells become the cache's, and it goes on as one that found them there.
+        """
+        num_new = sequence.num_computed - sequence.num_shared
+        is_prompt = sequence.num_computed == sequence.num_prompt_tokens
+        if not (self._shares_early and is_prompt and num_new >= MIN_SHARED_TOKENS):
+            return None
+        if not self._free_seq_ids or not sequence.may_share:
+            return None
+        tokens, seq_id = sequence.token_ids[: sequence.num_computed], self._free_seq_ids[-1]
+        if not self.cache.insert_prefix(tokens, seq_id, num_shared=sequence.num_shared):
+            return None  # another was quicker
+        self._free_seq_ids.pop()
+        match = self.cache.lock(tokens)
+        self._unlock(sequence)
+        sequence.match, sequence.num_shared = match, match.num_tokens
+        assert sequence.seq_id is not None, "it is running"
+        return Share(sequence.seq_id, seq_id, match.num_tokens)
+
     def finish(self, sequence: Sequence, *, keep: bool) -> Keep | None:
         """Take a sequence out wherever it is; its KV state is kept for others if that is asked."""
         command = self._take_out(sequence, keep=keep)
@@ -188,11 +218,13 @@ class Scheduler:
         command = self._take_out(sequence, keep=True)
         sequence.num_computed = sequence.num_shared = 0
         sequence.status = SequenceStatus.PARKED
+        self.parked.append(sequence)
         return command
 
     def resume(self, sequence: Sequence) -> None:
         """Queue a parked sequence again, before those that have not begun."""
         sequence.status = SequenceStatus.WAITING
+        self.parked.remove(sequence)
         self.waiting.appendleft(sequence)
 
     def _take_out(self, sequence: Sequence, *, keep: bool) -> Keep | None:
@@ -201,17 +233,21 @@ class Scheduler:
             return self._retire(sequence, keep=keep and self._caches)
         if sequence.status is SequenceStatus.WAITING:
             self.waiting.remove(sequence)
+        elif sequence.status is SequenceStatus.PARKED:
+            self.parked.remove(sequence)
         return None
 
     def reclaim(self) -> Keep | None:
         """Free some cells: of cached prefixes, else of the youngest sequence; None when none can.
 
-        A sequence that runs alone and shares a prefix gives that up and starts again without; where
-        even that is not enough, pinned prefixes go as well: nobody may wait for ever.
+        State that cannot be rolled back is held once more by whoever shares it: a sequence that
+        runs alone gives that up and starts again without. Where nothing else is left, pinned
+        prefixes go as well: nobody may wait for ever.
         """
         if (command := self.evict()) is not None:
             return command
-        if len(self.running) > 1 or any(s.match for s in self.running):
+        holds_twice = not self._limits.can_truncate and any(s.match for s in self.running)
+        if len(self.running) > 1 or holds_twice:
             return self._preempt(self.running[-1])
         return self.evict() if self.cache.unpin() else None
 
@@ -238,7 +274,12 @@ class Scheduler:
         self.stats.num_evictions += 1
         if eviction.keep == 0:
             self._free_seq_ids.append(eviction.seq_id)
-        return Keep(eviction.seq_id, eviction.keep)
+        return Keep(eviction.seq_id, eviction.keep, self._parked_tokens(eviction.tokens))
+
+    def _parked_tokens(self, tokens: tuple[int, ...]) -> tuple[int, ...]:
+        """`tokens`, where a parked sequence would have to compute them again."""
+        wanted = any(tokens == tuple(s.token_ids[: len(tokens)]) for s in self.parked)
+        return tokens if wanted else ()
 
     def check_integrity(self) -> None:
         """Assert that every id is held exactly once; tests call it between steps."""
@@ -248,6 +289,7 @@ class Scheduler:
         assert everything == list(range(self._limits.num_seq_ids))
         assert all(s.status is SequenceStatus.RUNNING for s in self.running)
         assert all(s.status is SequenceStatus.WAITING for s in self.waiting)
+        assert all(s.status is SequenceStatus.PARKED for s in self.parked)
 
     def _make_room_to_speak(self, admission: Admission) -> None:
         """Free cells until every running sequence can take at least one token more."""
@@ -259,8 +301,11 @@ class Scheduler:
 
     def _admit(self, admission: Admission) -> None:
         """Start waiting sequences, first come first served, while ids and cells last."""
-        while self.waiting and len(self.running) < self._limits.max_num_seqs:
-            sequence = self.waiting[0]
+        for sequence in list(self.waiting):
+            if len(self.running) >= self._limits.max_num_seqs:
+                return
+            if self._awaits_prefix(sequence):
+                continue
             match = self._match(sequence)
             if match and self._copies and self._take_over(sequence, match):
                 admission.admitted.append(sequence)
@@ -270,7 +315,7 @@ class Scheduler:
                 if match:
                     self.cache.release(match.node)
                 return
-            self.waiting.popleft()
+            self.waiting.remove(sequence)
             sequence.seq_id = self._free_seq_ids.pop()
             sequence.status = SequenceStatus.RUNNING
             sequence.match = match
@@ -293,13 +338,25 @@ class Scheduler:
         seq_id = self.cache.take(match)
         if seq_id is None:
             return False
-        self.waiting.popleft()
+        self.waiting.remove(sequence)
         sequence.seq_id = seq_id
         sequence.status = SequenceStatus.RUNNING
         sequence.num_computed, sequence.num_shared = match.num_tokens, 0
         self.running.append(sequence)
         self._count(sequence)
         return True
+
+    def _awaits_prefix(self, sequence: Sequence) -> bool:
+        """Whether a prompt that is being computed begins as this one does, and will be shared."""
+        computing = [s for s in self.running if s.is_prefilling and s.may_share]
+        if not (self._shares_early and computing and sequence.may_share):
+            return False
+        found = self.cache.num_matching(sequence.token_ids)
+        least = found + MIN_SHARED_TOKENS
+        beginning = sequence.token_ids[:least]
+        return len(sequence.token_ids) > least and any(
+            s.num_prompt_tokens >= least and s.token_ids[:least] == beginning for s in computing
+        )
 
     def _free_up(self, num_cells: int, admission: Admission) -> bool:
         """Evict until a sequence that needs `num_cells` can start; whether it can.

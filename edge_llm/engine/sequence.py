@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence as Items
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Protocol
 
 from edge_llm.engine.prefix_cache import PrefixMatch
+from edge_llm.engine.request import ConstraintState, EngineRequest
 from edge_llm.engine.sampler import Sampler
 from edge_llm.engine.stop import StopStrings
-from edge_llm.errors import EdgeLLMError
 from edge_llm.prompt.detokenize import Detokenizer
 from edge_llm.prompt.tokenizer import Tokenizer
-from edge_llm.types import FinishReason, SamplingParams, TokenStatistics
-
-
-class Constraint(Protocol):
-    """Something that steers one sequence; stateful, one per request."""
-
-    def advance(self, token_id: int, text: str) -> Items[int]:
-        """Told each token in turn with the text it completed; returns tokens that must follow."""
-        ...
 
 
 class SequenceStatus(Enum):
@@ -34,49 +23,6 @@ class SequenceStatus(Enum):
     FINISHED = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class EngineRequest:
-    """What `Engine.add_request` takes."""
-
-    token_ids: tuple[int, ...]
-    params: SamplingParams
-    constraint: Constraint | None = None
-    deadline_s: float | None = None
-    """Point on `time.monotonic` at which the sequence is given up."""
-    visible_tokens: frozenset[int] = frozenset()
-    """Control tokens whose spelling belongs in the text, such as `<tool_call>`."""
-    prefill_only: bool = False
-    """Compute the prompt and end: it is wanted in the prefix cache, not answered."""
-    pinned: bool = False
-    """With `prefill_only`: never evict it from the prefix cache."""
-    statistics: int | None = None
-    """How many most likely tokens to report with each token; None reports no statistics."""
-
-
-@dataclass(frozen=True, slots=True)
-class SequenceEvent:
-    """What one step did to one sequence. The last one has a `finish_reason` or an `error`."""
-
-    request_id: int
-    token_ids: tuple[int, ...] = ()
-    text: str = ""
-    """Text that is certain now: whole characters, no part of a stop string."""
-    finish_reason: FinishReason | None = None
-    error: EdgeLLMError | None = None
-    num_cached_tokens: int | None = None
-    """On the last event: prompt tokens whose KV state was reused instead of computed."""
-    statistics: tuple[TokenStatistics | None, ...] = ()
-    """One for each of `token_ids` where the request asked for them, else empty.
-
-    None for a token that the constraint forced: no logits were computed for it.
-    """
-
-    @property
-    def is_last(self) -> bool:
-        """Whether nothing more comes for this request."""
-        return self.finish_reason is not None or self.error is not None
-
-
 @dataclass(eq=False, slots=True)
 class Sequence:
     """Mutable state of one request inside the engine."""
@@ -86,6 +32,7 @@ class Sequence:
     sampler: Sampler
     detokenizer: Detokenizer
     stop: StopStrings
+    constraint: ConstraintState | None
     max_len: int
     """Tokens, prompt included, at which it ends by `length`."""
     token_ids: list[int] = field(default_factory=list)
@@ -137,6 +84,7 @@ def create_sequence(
         sampler=Sampler(request.params, request.token_ids),
         detokenizer=Detokenizer(tokenizer, keep=request.visible_tokens),
         stop=StopStrings(request.params.stop),
+        constraint=None if request.constraint is None else request.constraint.start(),
         max_len=num_prompt + (room if max_tokens is None else min(max_tokens, room)),
         token_ids=list(request.token_ids),
     )

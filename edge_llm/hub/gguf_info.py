@@ -1,4 +1,4 @@
-"""The facts about a model that other rooms use: sizes, template, recommendations, memory.
+"""The facts about a model that other rooms use: sizes, template, recommendations.
 
 Reads metadata leniently: a key that is missing or has a wrong type counts as absent, because
 `check_loadable` has refused such files already and `inspect` wants to describe them anyway.
@@ -12,9 +12,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from edge_llm.hub.gguf_types import GGUFArray, GGUFValue, TensorInfo, ValueType
-
-CONTEXT_PADDING = 256
-"""Source: llama-context.cpp, `n_ctx = GGML_PAD(n_ctx, 256)`."""
 
 SAMPLING_KEYS: Mapping[str, str] = MappingProxyType(
     {
@@ -69,46 +66,6 @@ class GGUFModelInfo:
     sampling: Mapping[str, float]
     """The makers' recommendations, under the names of `SamplingParams`."""
     weight_bytes: int
-
-    def kv_bytes_per_token(self, type_bytes: int = 2) -> int:
-        """KV cache of one token in bytes; `type_bytes` is 2 for F16, llama.cpp's default.
-
-        An upper bound where layers slide a window or keep a state of fixed size instead.
-        """
-        return sum(self.num_kv_heads) * (self.key_length + self.value_length) * type_bytes
-
-    def estimate_memory_bytes(self, context_size: int, *, n_ubatch: int = 512) -> int:
-        """Memory to load the model and run one context of `context_size` tokens, in bytes.
-
-        The weights, which are mapped from the file and count as they are read, the KV cache in
-        F16, and the compute buffer of one physical batch of `n_ubatch` tokens.
-
-        Source: fitted to the buffer sizes that llama.cpp 0.5.0 logs on a CPU with flash attention,
-        for Llama-like models of 2 to 24 layers, 64 to 2048 wide, with vocabularies of 265 to 150k
-        and contexts of 256 to 8192: KV exact, compute within 5 % (`tests/hub/test_gguf_memory.py`).
-        """
-        cells = -(-context_size // CONTEXT_PADDING) * CONTEXT_PADDING
-        rows = min(n_ubatch, cells)
-        return (
-            self.weight_bytes
-            + self.kv_bytes_per_token() * cells
-            + self.compute_bytes(rows, cells)
-            + BASE_BYTES
-        )
-
-    def compute_bytes(self, rows: int, cells: int) -> int:
-        """Compute buffer for `rows` tokens over `cells` of KV cache, in bytes.
-
-        The larger of two moments: the logits beside two rows of the residual stream, in F32; and
-        a layer, with its activations in F32 and the attention mask in F16.
-        """
-        head = 4 * (self.vocab_size + 2 * self.embedding_length)
-        layer = 4 * (4 * self.embedding_length + 3 * self.feed_forward_length) + 2 * cells
-        return rows * max(head, layer)
-
-
-BASE_BYTES = 8 << 20
-"""Graph, batch and output rows."""
 
 
 def summarise(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from edge_llm.prompt.encode import PromptEncoder
 from edge_llm.prompt.parse import THINK_CLOSE, THINK_OPEN
@@ -10,18 +11,26 @@ from edge_llm.prompt.parse import THINK_CLOSE, THINK_OPEN
 _CLOSING_WORDS = "\n\nThat is enough thinking; now the answer.\n"
 
 
+@dataclass(frozen=True, slots=True)
 class ThinkingBudget:
-    """Closes the thoughts of one answer after `max_tokens` of them, so that an answer follows.
+    """Closes the thoughts of one answer after `max_tokens` of them, so that an answer follows."""
 
-    The engine asks it after every token which tokens must come next.
-    """
+    max_tokens: int
+    closing_ids: tuple[int, ...]
+    starts_in_thinking: bool
 
-    def __init__(
-        self, *, max_tokens: int, closing_ids: Sequence[int], starts_in_thinking: bool
-    ) -> None:
-        self._left = max_tokens
-        self._closing_ids = tuple(closing_ids)
-        self._thinking = starts_in_thinking
+    def start(self) -> ThinkingWatch:
+        """The state for an answer that begins now."""
+        return ThinkingWatch(self)
+
+
+class ThinkingWatch:
+    """Follows one answer; the engine asks it after every token which tokens must come next."""
+
+    def __init__(self, budget: ThinkingBudget) -> None:
+        self._left = budget.max_tokens
+        self._closing_ids = budget.closing_ids
+        self._thinking = budget.starts_in_thinking
         self._closed = False
         self._tail = ""
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
+from dataclasses import replace
 
-from edge_llm.engine.sequence import SequenceEvent
+from edge_llm.engine.host import ModelFacts
+from edge_llm.engine.request import SequenceEvent
 from edge_llm.prompt.encode import EncodedPrompt
 from edge_llm.prompt.parse import (
     OutputParser,
@@ -17,14 +19,23 @@ from edge_llm.prompt.parse import (
     spoken_summary,
 )
 from edge_llm.runtime.conversation import FittedPrompt
-from edge_llm.types import Answer, Chunk, FinishReason, Timings, ToolCall, Usage
+from edge_llm.types import (
+    Answer,
+    Chunk,
+    FinishReason,
+    Timings,
+    TokenLogprob,
+    TokenStatistics,
+    ToolCall,
+    Usage,
+)
 
 
 class AnswerBuilder:
     """Collects one answer while it is streamed; the unstreamed answer is the collected stream."""
 
-    def __init__(self, model: str, fitted: FittedPrompt, started_s: float) -> None:
-        self._model = model
+    def __init__(self, facts: ModelFacts, fitted: FittedPrompt, started_s: float) -> None:
+        self._facts = facts
         self._fitted = fitted
         self._started_s = started_s
         self._first_token_s: float | None = None
@@ -33,6 +44,8 @@ class AnswerBuilder:
         self._reasoning: list[str] = []
         self._calls: list[ToolCall] = []
         self._parsed_calls: list[ParsedToolCall] = []
+        self._logprobs: list[TokenLogprob] | None = None
+        self._num_logprobs_shown = 0
         self._completion_tokens = 0
         self._cached_tokens = 0
 
@@ -46,6 +59,9 @@ class AnswerBuilder:
             self._first_token_s = time.perf_counter()
         self._completion_tokens += len(event.token_ids)
         self._cached_tokens = event.num_cached_tokens or 0
+        if event.statistics:
+            self._logprobs = self._logprobs or []
+            self._logprobs += token_logprobs(event, hidden=self._facts.eog_ids)
         segments = self._parser.add(event.text)
         if event.finish_reason is not None:
             segments = [*segments, *self._parser.finish()]
@@ -55,6 +71,16 @@ class AnswerBuilder:
             yield from self._finish(event.finish_reason)
 
     def _chunk(self, segment: Segment) -> Chunk:
+        chunk = self._collect(segment)
+        return replace(chunk, logprobs=self._take_logprobs()) if self._logprobs else chunk
+
+    def _take_logprobs(self) -> tuple[TokenLogprob, ...]:
+        """Those that no chunk has carried yet."""
+        new = tuple((self._logprobs or [])[self._num_logprobs_shown :])
+        self._num_logprobs_shown += len(new)
+        return new
+
+    def _collect(self, segment: Segment) -> Chunk:
         match segment:
             case TextDelta(text):
                 self._text.append(text)
@@ -74,14 +100,14 @@ class AnswerBuilder:
             yield self._chunk(TextDelta(spoken_summary(self._parsed_calls)))
         if self._calls and finish_reason == "stop":
             finish_reason = "tool_calls"
-        yield Chunk(answer=self._answer(finish_reason))
+        yield Chunk(answer=self._answer(finish_reason), logprobs=self._take_logprobs())
 
     def _answer(self, finish_reason: FinishReason) -> Answer:
         return Answer(
             text="".join(self._text),
             tool_calls=tuple(self._calls),
             finish_reason=finish_reason,
-            model=self._model,
+            model=self._facts.name,
             route="local",
             reason=None,
             score=None,
@@ -98,6 +124,7 @@ class AnswerBuilder:
             trace_id=uuid.uuid4().hex,
             reasoning="".join(self._reasoning) or None,
             dropped_messages=self._fitted.dropped_messages,
+            logprobs=None if self._logprobs is None else tuple(self._logprobs),
         )
 
     def _timings(self) -> Timings:
@@ -109,3 +136,26 @@ class AnswerBuilder:
             tpot_s=(now - first) / later_tokens if later_tokens > 0 else None,
             e2e_s=now - self._started_s,
         )
+
+
+def token_logprobs(event: SequenceEvent, *, hidden: Set[int]) -> Iterator[TokenLogprob]:
+    """What the event's statistics say of its tokens, but for `hidden` ones, which end answers."""
+    for token_id, statistics in zip(event.token_ids, event.statistics, strict=True):
+        if token_id not in hidden:
+            yield _token_logprob(token_id, statistics, event)
+
+
+def _token_logprob(
+    token_id: int, statistics: TokenStatistics | None, event: SequenceEvent
+) -> TokenLogprob:
+    def spell(one_id: int, logprob: float | None) -> TokenLogprob:
+        raw = event.spellings[one_id]
+        return TokenLogprob(raw.decode("utf-8", "replace"), raw, logprob)
+
+    if statistics is None:
+        return spell(token_id, None)
+    top = zip(statistics.top_ids, statistics.top_logprobs, strict=True)
+    return replace(
+        spell(token_id, statistics.logprob),
+        top_logprobs=tuple(spell(top_id, logprob) for top_id, logprob in top),
+    )

@@ -13,14 +13,22 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 from edge_llm.config import EdgeConfig, LoadOptions, checked_overflow, load_config, merge_sampling
-from edge_llm.engine.sequence import EngineRequest
+from edge_llm.engine.host import ModelFacts
+from edge_llm.engine.request import EngineRequest
 from edge_llm.errors import InvalidParameterError, RuntimeClosedError, RuntimeForkedError
 from edge_llm.prompt.messages import messages_from
 from edge_llm.prompt.thinking import ThinkingBudget, thinking_share
 from edge_llm.runtime.answer import AnswerBuilder
 from edge_llm.runtime.conversation import FittedPrompt, fit_conversation
 from edge_llm.runtime.local import LocalModel, load_local_model
-from edge_llm.types import Answer, Chunk, Message, RequestOptions, SamplingParams
+from edge_llm.types import (
+    MAX_TOP_LOGPROBS,
+    Answer,
+    Chunk,
+    Message,
+    RequestOptions,
+    SamplingParams,
+)
 
 
 class AsyncEdgeLLM:
@@ -129,7 +137,7 @@ class AsyncEdgeLLM:
         if model is None:
             raise RuntimeClosedError("this runtime is closed", hint="load the model again")
         request, fitted = await asyncio.to_thread(self._prepare, model, messages, options)
-        builder = AnswerBuilder(model.name, fitted, started_s)
+        builder = AnswerBuilder(model.facts, fitted, started_s)
         async with contextlib.aclosing(model.generate(request)) as events:
             async for event in events:
                 for chunk in builder.add(event):
@@ -141,17 +149,21 @@ class AsyncEdgeLLM:
         request_options = dict(options)
         system = request_options.pop("system", None)
         tools = request_options.pop("tools", None)
+        top_logprobs = checked_top_logprobs(request_options.pop("top_logprobs", None))
         overflow = checked_overflow(request_options.pop("overflow", None), self.config.overflow)
-        params = merge_sampling(model.defaults, request_options)
+        params = merge_sampling(model.facts.sampling, request_options)
         conversation = _with_system(messages, system, self.config.system_prompt)
         fitted = fit_conversation(
             conversation,
-            lambda kept: model.encoder.encode(kept, tools=tools),
+            lambda kept: model.encode(kept, tools),
             max_tokens=params.max_tokens,
-            max_model_len=model.max_model_len,
+            max_model_len=model.facts.max_model_len,
             overflow=overflow,
         )
-        return _engine_request(model, fitted, params), fitted
+        request = _engine_request(model.facts, fitted, params)
+        if top_logprobs is not None:
+            request = replace(request, statistics=top_logprobs, spells=True)
+        return request, fitted
 
 
 def _with_system(
@@ -166,13 +178,32 @@ def _with_system(
     return messages_from(conversation, default)
 
 
+def checked_top_logprobs(top_logprobs: object) -> int | None:
+    """A request's own `top_logprobs`; None where it asks for no log-probabilities.
+
+    Raises:
+        InvalidParameterError: it is no number from 0 to 20.
+    """
+    if top_logprobs is None:
+        return None
+    if (
+        not isinstance(top_logprobs, int)
+        or isinstance(top_logprobs, bool)
+        or not 0 <= top_logprobs <= MAX_TOP_LOGPROBS
+    ):
+        raise InvalidParameterError(
+            f"top_logprobs must be None or 0 to {MAX_TOP_LOGPROBS}, not {top_logprobs!r}"
+        )
+    return top_logprobs
+
+
 def _engine_request(
-    model: LocalModel, fitted: FittedPrompt, params: SamplingParams
+    facts: ModelFacts, fitted: FittedPrompt, params: SamplingParams
 ) -> EngineRequest:
     prompt = fitted.prompt
-    room = model.max_model_len - len(prompt.token_ids)
+    room = facts.max_model_len - len(prompt.token_ids)
     max_tokens = min(params.max_tokens or room, room)
-    closing_ids = model.thinking_close
+    closing_ids = facts.thinking_close
     constraint = None
     if closing_ids is not None:
         constraint = ThinkingBudget(
@@ -184,5 +215,5 @@ def _engine_request(
         token_ids=tuple(prompt.token_ids),
         params=replace(params, max_tokens=max_tokens),
         constraint=constraint,
-        visible_tokens=model.visible_tokens,
+        visible_tokens=facts.visible_tokens,
     )

@@ -1,48 +1,42 @@
-"""One local model with everything around it: file, backend, prompt encoder, engine thread."""
+"""One local model as the runtime asks it: asynchronously, wherever its engine lives."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
-import logging
-from collections.abc import AsyncGenerator, Mapping
-from dataclasses import fields
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edge_llm.backends import load_backend
-from edge_llm.backends.base import Backend, ModelInfo
-from edge_llm.config import EdgeConfig, merge_sampling
-from edge_llm.engine.engine import Engine
-from edge_llm.engine.loop import EngineLoop
-from edge_llm.engine.sequence import EngineRequest, SequenceEvent
-from edge_llm.engine.snapshots import open_snapshot_store
+from edge_llm.config import EdgeConfig
+from edge_llm.engine.host import HostSettings, ModelFacts, ModelHost
+from edge_llm.engine.keep_alive import UnloadingHost
+from edge_llm.engine.request import EngineRequest, SequenceEvent
 from edge_llm.errors import ConfigError
-from edge_llm.hub.resolve import ModelReference, resolve_model
-from edge_llm.prompt.chat_template import CHATML, ChatTemplate
-from edge_llm.prompt.detokenize import marker_ids
-from edge_llm.prompt.encode import PromptEncoder, unprotected_turns
-from edge_llm.prompt.messages import messages_from
-from edge_llm.prompt.thinking import thinking_close
-from edge_llm.prompt.tokenizer import Tokenizer
-from edge_llm.types import SamplingParams
-
-logger = logging.getLogger(__name__)
+from edge_llm.hub.resolve import resolve_model
+from edge_llm.prompt.encode import EncodedPrompt
 
 
 class LocalModel:
-    """A loaded model that can be asked from any thread."""
+    """A served model that can be asked from any thread and any event loop."""
 
-    def __init__(self, name: str, backend: Backend, loop: EngineLoop, template: str | None) -> None:
-        self.name = name
-        self.info = backend.info
-        self.max_model_len = backend.capabilities.max_model_len
-        self.defaults = recommended_sampling(backend.info)
-        self.encoder = create_encoder(backend.info, backend.tokenizer, template)
-        self.thinking_close = thinking_close(self.encoder)
-        self.visible_tokens = marker_ids(backend.tokenizer)
-        self._loop = loop
+    def __init__(self, host: ModelHost) -> None:
+        self._host = host
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What is known of the model."""
+        return self._host.facts
+
+    def encode(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None
+    ) -> EncodedPrompt:
+        """The prompt for a conversation; blocks, and loads the model where it was unloaded.
+
+        Raises:
+            RequestError: the conversation cannot be put to this model.
+        """
+        return self._host.encode(messages, tools)
 
     async def generate(self, request: EngineRequest) -> AsyncGenerator[SequenceEvent]:
         """Events of one request as they happen; leaving the iteration early aborts it.
@@ -58,7 +52,10 @@ class LocalModel:
             with contextlib.suppress(RuntimeError):
                 caller.call_soon_threadsafe(events.put_nowait, event)
 
-        handle = self._loop.submit(request, listen)
+        if self._host.is_loaded:
+            handle = self._host.submit(request, listen)
+        else:
+            handle = await asyncio.to_thread(self._host.submit, request, listen)
         finished = False
         try:
             while not finished:
@@ -69,28 +66,11 @@ class LocalModel:
                 yield event
         finally:
             if not finished:
-                self._loop.abort(handle)
-
-    def pin_system_prompt(self, system: str) -> None:
-        """Start computing what every conversation under `system` begins with, and keep it."""
-        one, other = (
-            self.encoder.encode(messages_from(question, system)).token_ids for question in "ab"
-        )
-        pairs = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
-        prefix = tuple(token_id for token_id, _ in pairs)
-        if not prefix:
-            return
-
-        def listen(event: SequenceEvent) -> None:
-            if event.error is not None:
-                logger.warning("the system prompt was not computed ahead: %s", event.error)
-
-        params = SamplingParams(max_tokens=1)
-        self._loop.submit(EngineRequest(prefix, params, prefill_only=True, pinned=True), listen)
+                handle.abort()
 
     def close(self) -> None:
         """Stop the engine and free the model; blocks for one step at most."""
-        self._loop.close()
+        self._host.close()
 
 
 def load_local_model(config: EdgeConfig) -> LocalModel:
@@ -101,36 +81,28 @@ def load_local_model(config: EdgeConfig) -> LocalModel:
         ChatTemplateError: its template does not parse.
     """
     reference = resolve_model(config.model)
-    template = read_template(config.chat_template)
-    return open_local_model(reference, config, template)
-
-
-def open_local_model(
-    reference: ModelReference, config: EdgeConfig, template: str | None
-) -> LocalModel:
-    """The model behind `reference` on an engine thread of its own."""
-    loop = EngineLoop(lambda: load_engine(reference, config))
-    backend = loop.open()
-    try:
-        model = LocalModel(reference.name, backend, loop, template)
-        if config.system_prompt is not None:
-            model.pin_system_prompt(config.system_prompt)
-        return model
-    except BaseException:
-        loop.close()
-        raise
-
-
-def load_engine(reference: ModelReference, config: EdgeConfig) -> Engine:
-    """The engine for a model file, with its prefix cache on disk where that is configured."""
-    backend = load_backend(reference.path, config)
-    fingerprint = backend.info.state_fingerprint
-    snapshots = (
-        None
-        if fingerprint is None
-        else open_snapshot_store(config, fingerprint, label=reference.name)
+    return LocalModel(
+        open_host(HostSettings(reference, config, read_template(config.chat_template)))
     )
-    return Engine(backend, snapshots, max_decode_slowdown=config.max_decode_slowdown)
+
+
+def open_host(settings: HostSettings) -> ModelHost:
+    """The model behind `settings`, loaded, where and for as long as the configuration wants it."""
+    keep_alive_s = settings.config.keep_alive
+    if keep_alive_s is None:
+        return _open_host(settings)
+    return UnloadingHost(lambda: _open_host(settings), keep_alive_s)
+
+
+def _open_host(settings: HostSettings) -> ModelHost:
+    # Imported here: who runs the engine elsewhere must not pay for its libraries.
+    if settings.config.worker:
+        from edge_llm.engine.remote import open_remote
+
+        return open_remote(settings)
+    from edge_llm.engine.inprocess import open_in_process
+
+    return open_in_process(settings)
 
 
 def read_template(chat_template: str | None) -> str | None:
@@ -149,34 +121,3 @@ def read_template(chat_template: str | None) -> str | None:
             f"chat_template {chat_template!r} is neither Jinja nor a readable file",
             hint="a template contains {{ or {%",
         ) from exc
-
-
-def create_encoder(info: ModelInfo, tokenizer: Tokenizer, override: str | None) -> PromptEncoder:
-    """The prompt encoder for a model: its own template, the caller's, or ChatML with a warning."""
-    source = override or info.chat_template
-    if source is None:
-        logger.warning(
-            "%s brings no chat template; using ChatML, pass chat_template for another", info.name
-        )
-        source = CHATML
-    template = ChatTemplate(
-        source,
-        bos_token=_spelling(tokenizer, tokenizer.bos_id),
-        eos_token=_spelling(tokenizer, tokenizer.eos_id),
-    )
-    encoder = PromptEncoder(tokenizer, template)
-    warning = unprotected_turns(encoder)
-    if warning:
-        logger.warning("%s: %s", info.name, warning)
-    return encoder
-
-
-def _spelling(tokenizer: Tokenizer, token_id: int | None) -> str:
-    return "" if token_id is None else tokenizer.token_bytes(token_id).decode("utf-8", "replace")
-
-
-def recommended_sampling(info: ModelInfo) -> SamplingParams:
-    """Our defaults, with what the model's makers recommend put over them."""
-    known = {f.name for f in fields(SamplingParams)}
-    recommended: Mapping[str, Any] = {k: v for k, v in info.sampling.items() if k in known}
-    return merge_sampling(SamplingParams(), recommended)

@@ -21,6 +21,7 @@ FIELDS = [
     "text", "tool_calls", "finish_reason", "model", "route", "reason", "score", "signal",
     "threshold", "confidence", "calibrated", "usage", "timings", "cost_usd", "attempts", "degraded",
     "cached", "trace_id", "reasoning", "dropped_messages",
+    "logprobs",
 ]  # fmt: skip
 
 
@@ -76,6 +77,9 @@ WRONG = [
     (("chat", "-t", "-1", "x"), 2, "temperature must be"),
     (("chat", "-t", "hot", "x"), 2, "--temperature"),
     (("chat", "--overflow", "cut", "x"), 2, "drop_oldest"),
+    (("chat", "-c", "all", "x"), 2, "'auto', not 'all'"),
+    (("chat", "--kv-cache-type", "q4_0", "x"), 2, "'q8_0', not 'q4_0'"),
+    (("chat", "--reserve-cores", "-1", "x"), 2, "reserve_cores"),
     (("chat", ""), 2, "empty"),
     (("chat",), 2, "empty"),
     (("chatt",), 2, "chat"),
@@ -115,6 +119,15 @@ def test_a_reader_that_leaves_early_is_no_crash(tiny: str) -> None:
     assert process.wait(60) == 1
     assert process.stderr.read() == b""
     process.stderr.close()
+
+
+def test_threads_and_memory_are_set_by_options_and_told(tiny: str) -> None:
+    options = ("-c", "auto", "--threads", "2", "--prefill-threads", "1", "--reserve-cores", "0")
+    done = run("chat", "-m", tiny, "-n", "3", *options, "--verbose", "hello")
+
+    assert done.returncode == 0
+    assert "2 threads decode, 1 prefill (configured" in done.stderr
+    assert "with a context of 4096: weights" in done.stderr
 
 
 def test_version_and_help() -> None:

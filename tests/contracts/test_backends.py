@@ -167,9 +167,10 @@ def test_an_exported_sequence_continues_after_import(backend: Backend) -> None:
     assert close_enough(run(backend, 2, list(b"!")), expected)
 
 
-def test_a_state_that_is_none_is_refused_and_leaves_nothing(backend: Backend) -> None:
+@pytest.mark.parametrize("state", [b"", b"no state"])
+def test_a_state_that_is_none_is_refused_and_leaves_nothing(backend: Backend, state: bytes) -> None:
     with pytest.raises(BackendError):
-        backend.import_(1, b"no state")
+        backend.import_(1, state)
 
     assert backend.length(1) == 0
 
@@ -183,6 +184,44 @@ def test_sequence_ids_out_of_range_are_refused_before_native_code(
             call(seq_id)
     with pytest.raises(ValueError, match="sequence id"):
         backend.truncate(seq_id, 1)
+    for pair in ((0, seq_id), (seq_id, 0)):
+        with pytest.raises(ValueError, match="sequence id"):
+            backend.fork(*pair)
+    with pytest.raises((ValueError, BackendError)):
+        backend.import_(seq_id, b"no state")
+    with pytest.raises((ValueError, BackendError)):
+        backend.forward([BatchItem(seq_id, 0, PROMPT, 1)])
+
+
+@pytest.mark.parametrize("num_outputs", [-1, 3, 100_000])
+def test_outputs_that_no_token_gives_are_refused(backend: Backend, num_outputs: int) -> None:
+    with pytest.raises(ValueError, match="outputs"):
+        backend.forward([BatchItem(0, 0, PROMPT[:2], num_outputs)])
+
+    assert backend.length(0) == 0
+
+
+def test_a_batch_that_is_too_large_or_empty_is_refused(backend: Backend) -> None:
+    limit = backend.capabilities.max_num_batched_tokens
+
+    for token_ids in ([65] * (limit + 1), []):
+        with pytest.raises((ValueError, BackendError)):
+            backend.forward([BatchItem(0, 0, token_ids, 0)])
+
+    assert backend.length(0) == 0
+    assert run(backend, 0, PROMPT).shape[0] == 1
+
+
+@pytest.mark.parametrize("position", [-5, 3, 20, 1 << 31])
+def test_a_gap_between_what_is_held_and_what_comes_is_refused(
+    backend: Backend, position: int
+) -> None:
+    run(backend, 0, PROMPT[:5], 0)
+
+    with pytest.raises((ValueError, OverflowError, BackendError)):
+        backend.forward([BatchItem(0, position, PROMPT[5:], 1)])
+
+    assert backend.length(0) == 5
 
 
 def test_a_full_cache_changes_nothing_and_goes_on_after_a_free(backend: Backend) -> None:

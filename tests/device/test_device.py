@@ -4,7 +4,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from edge_llm.device.cpu import usable_cpus
+from edge_llm.device.cgroup import control_groups
+from edge_llm.device.cpu import cpu_name, cpu_quota, usable_cpus
 from edge_llm.device.memory import available_memory_bytes, describe_bytes
 
 
@@ -45,12 +46,77 @@ def test_a_version_1_quota_is_read_too(tmp_path: Path) -> None:
     assert usable_cpus(tmp_path) == 1
 
 
+def nested(tmp_path: Path) -> Path:
+    """A process in `app.service` of `system.slice`, as systemd sets it up."""
+    (tmp_path / "root" / "system.slice" / "app.service").mkdir(parents=True)
+    membership = tmp_path / "membership"
+    membership.write_text("0::/system.slice/app.service\n")
+    return membership
+
+
+def test_limits_of_all_groups_above_the_process_are_found(tmp_path: Path) -> None:
+    membership, root = nested(tmp_path), tmp_path / "root"
+
+    assert control_groups("cpu", root, membership)[:3] == [
+        root / "system.slice" / "app.service",
+        root / "system.slice",
+        root,
+    ]
+    membership.write_text("4:cpu,cpuacct:/docker/1\n5:memory:/docker/2\n")
+    assert root / "cpu" / "docker" / "1" in control_groups("cpu", root, membership)
+    assert root / "memory" / "docker" / "2" in control_groups("memory", root, membership)
+    assert root / "cpu" / "docker" / "2" not in control_groups("cpu", root, membership)
+
+
+def test_a_group_outside_of_what_is_mounted_leads_nowhere_else(tmp_path: Path) -> None:
+    membership = tmp_path / "membership"
+    membership.write_text("0::/../../elsewhere\nnonsense\n")
+
+    assert control_groups("cpu", tmp_path, membership)[0] == tmp_path / "elsewhere"
+
+
+def test_the_strictest_quota_on_the_way_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "root"
+    monkeypatch.setattr("edge_llm.device.cgroup.MEMBERSHIP", nested(tmp_path))
+    (root / "system.slice" / "cpu.max").write_text("150000 100000")
+    (root / "system.slice" / "app.service" / "cpu.max").write_text("max 100000")
+
+    assert cpu_quota(root) == 1.5
+    assert usable_cpus(root) == 1
+
+
+def test_the_machine_has_a_name(tmp_path: Path) -> None:
+    (tmp_path / "proc" / "device-tree").mkdir(parents=True)
+    (tmp_path / "proc" / "device-tree" / "model").write_text("Raspberry Pi 5 Model B\0")
+    (tmp_path / "proc" / "cpuinfo").write_text("processor\t: 0\nCPU part\t: 0xd0b\n")
+    assert cpu_name(tmp_path) == "Raspberry Pi 5 Model B"
+
+    (tmp_path / "proc" / "cpuinfo").write_text("model name\t: Some CPU\n")
+    assert cpu_name(tmp_path) == "Raspberry Pi 5 Model B, Some CPU"
+    assert cpu_name(tmp_path / "absent")
+
+
 def test_a_cgroup_limit_on_memory_counts_the_page_cache_as_free(tmp_path: Path) -> None:
     (tmp_path / "memory.max").write_text("1000000\n")
     (tmp_path / "memory.current").write_text("900000\n")
     (tmp_path / "memory.stat").write_text("anon 500000\ninactive_file 300000\n")
 
     assert available_memory_bytes(tmp_path) == 400_000
+
+
+def test_the_strictest_limit_on_memory_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "root"
+    monkeypatch.setattr("edge_llm.device.cgroup.MEMBERSHIP", nested(tmp_path))
+    for folder, limit in ((root / "system.slice", 900), (root / "system.slice/app.service", 500)):
+        (folder / "memory.max").write_text(f"{limit}000000")
+        (folder / "memory.current").write_text("400000000")
+        (folder / "memory.stat").write_text("inactive_file 0")
+
+    assert available_memory_bytes(root) == 100_000_000
 
 
 def test_an_unlimited_cgroup_is_no_limit(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from edge_llm.backends.base import Backend
 from edge_llm.backends.fake import FakeBackend, fake_capabilities
 from edge_llm.config import EdgeConfig
 from edge_llm.engine.engine import Engine
-from edge_llm.engine.sequence import EngineRequest
+from edge_llm.engine.request import EngineRequest
 from edge_llm.engine.snapshots import SnapshotStore
 from edge_llm.errors import BackendError
 from edge_llm.prompt.byte_tokenizer import ByteTokenizer
@@ -158,3 +158,32 @@ def test_a_state_that_cannot_be_exported_costs_only_the_cache(
         engine.scheduler.check_integrity()
 
     assert "not kept on disk" in caplog.text
+
+
+@pytest.mark.parametrize("make", [fake_backend, llama_backend], ids=["fake", "llama_cpp"])
+def test_a_parked_request_that_must_make_room_waits_on_disk(
+    tmp_path: Path, make: Callable[[Path], Backend]
+) -> None:
+    plain = open_engine(tmp_path / "plain", make)
+    turn = plain.backend.tokenizer.special_tokens[0].id
+    parked, other = question("is it late?", turn), EngineRequest((*b"o" * 300,), GREEDY)
+    expected, _ = ask(plain, parked)
+    plain.close()
+    engine = open_engine(tmp_path, make)
+    store = engine.disk.store if engine.disk is not None else None
+    assert store is not None
+
+    request_id = engine.add_request(parked)
+    said = tuple(token for _ in range(2) for e in engine.step() for token in e.token_ids)
+    engine.park(request_id)
+    while (command := engine.scheduler.evict()) is not None:
+        engine.apply(command)
+    ask(engine, other)
+    assert store.flush()
+    engine.resume(request_id)
+    while engine.has_work:
+        said += tuple(token for event in engine.step() for token in event.token_ids)
+
+    assert said == expected
+    assert store.stats().hits == 1
+    engine.close()

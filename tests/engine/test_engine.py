@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge_llm.backends.base import KVCacheFullError
 from edge_llm.backends.fake import FakeBackend, fake_capabilities, scripted_reply
 from edge_llm.engine.engine import Engine
-from edge_llm.engine.sequence import EngineRequest, SequenceEvent
+from edge_llm.engine.request import EngineRequest, SequenceEvent
 from edge_llm.errors import (
     BackendError,
     ContextLengthExceededError,
@@ -193,6 +193,9 @@ def test_half_a_character_at_the_end_is_shown_as_such() -> None:
 
 def test_tokens_forced_by_a_constraint_follow_at_once_and_count() -> None:
     class After:
+        def start(self) -> "After":
+            return self
+
         def advance(self, token_id: int, text: str) -> list[int]:
             return list(b"XY") if text == "h" else []
 

@@ -2,6 +2,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,10 +10,11 @@ import pytest
 from edge_llm.backends.fake import FakeBackend, fake_capabilities
 from edge_llm.engine.engine import Engine
 from edge_llm.engine.loop import EngineLoop
-from edge_llm.engine.sequence import EngineRequest, SequenceEvent
+from edge_llm.engine.request import EngineRequest, SequenceEvent
 from edge_llm.errors import (
     BackendError,
     ContextLengthExceededError,
+    DeadlineExceededError,
     ModelFormatError,
     RequestAbortedError,
     RuntimeClosedError,
@@ -84,6 +86,14 @@ def test_a_parked_request_says_nothing_until_it_is_resumed(loop: EngineLoop) -> 
 
     assert inbox.last().finish_reason == "length"
     assert said_while_parked < 200
+
+
+def test_the_deadline_of_a_parked_request_ends_it_while_nothing_else_runs(loop: EngineLoop) -> None:
+    inbox = Inbox()
+    handle = loop.submit(replace(request(), deadline_s=time.monotonic() + 0.3), inbox)
+    loop.park(handle)
+
+    assert isinstance(inbox.last().error, DeadlineExceededError)
 
 
 def test_a_refused_request_hears_why(loop: EngineLoop) -> None:

@@ -12,7 +12,7 @@ from edge_llm.backends import load_backend
 from edge_llm.backends.base import Backend, BatchItem
 from edge_llm.config import EdgeConfig
 from edge_llm.engine.engine import Engine
-from edge_llm.engine.sequence import EngineRequest
+from edge_llm.engine.request import EngineRequest
 from edge_llm.errors import RequestAbortedError
 from edge_llm.hub.resolve import resolve_model
 from edge_llm.types import SamplingParams

@@ -3,7 +3,7 @@ import pytest
 from edge_llm.backends.fake import FakeBackend, fake_capabilities
 from edge_llm.engine.engine import Engine
 from edge_llm.engine.pacer import FIRST_BUDGET, MIN_BUDGET, PrefillPacer
-from edge_llm.engine.sequence import EngineRequest
+from edge_llm.engine.request import EngineRequest
 from edge_llm.types import SamplingParams
 
 

@@ -1,5 +1,7 @@
 import random
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -7,8 +9,8 @@ from hypothesis import strategies as st
 
 from edge_llm.backends.fake import FakeBackend, fake_capabilities
 from edge_llm.engine.engine import Engine
-from edge_llm.engine.prefix_cache import PrefixCache
-from edge_llm.engine.sequence import EngineRequest
+from edge_llm.engine.prefix_cache import Eviction, PrefixCache
+from edge_llm.engine.request import EngineRequest, SequenceEvent
 from edge_llm.types import SamplingParams
 
 tokens = st.lists(st.integers(0, 2), min_size=1, max_size=10)
@@ -17,6 +19,10 @@ tokens = st.lists(st.integers(0, 2), min_size=1, max_size=10)
 def num_common(left: Sequence[int], right: Sequence[int]) -> int:
     return next((i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b),
                 min(len(left), len(right)))  # fmt: skip
+
+
+def freed(eviction: Eviction | None) -> tuple[int, int] | None:
+    return None if eviction is None else (eviction.seq_id, eviction.keep)
 
 
 def keep(cache: PrefixCache, ids: Sequence[int], seq_id: int) -> bool:
@@ -92,12 +98,26 @@ def test_an_entry_in_use_is_cut_down_to_what_is_used() -> None:
     match = cache.match_prefix([1, 2, 9])
     assert match
 
-    assert cache.evict() == (7, 2)
+    assert freed(cache.evict()) == (7, 2)
     assert cache.num_cells == 2
     assert cache.evict() is None
     cache.check_integrity()
     cache.release(match.node)
-    assert cache.evict() == (7, 0)
+    assert freed(cache.evict()) == (7, 0)
+
+
+@pytest.mark.parametrize("can_truncate", [True, False])
+def test_an_eviction_says_which_state_goes_with_it(can_truncate: bool) -> None:
+    cache = PrefixCache(can_truncate=can_truncate)
+    keep(cache, (1, 2), 1)
+    keep(cache, (1, 2, 3, 4), 2)
+
+    inner, leaf = cache.evict_inner(), cache.evict()
+
+    assert inner is not None
+    assert leaf is not None
+    assert inner.tokens == (() if can_truncate else (1, 2))
+    assert leaf.tokens == (1, 2, 3, 4)
 
 
 def test_a_pinned_prefix_stays() -> None:
@@ -105,7 +125,7 @@ def test_a_pinned_prefix_stays() -> None:
     cache.insert_prefix([1, 2], 0, num_shared=0, pinned=True)
     cache.insert_prefix([1, 2, 3], 1, num_shared=2)
 
-    assert cache.evict() == (1, 0)
+    assert freed(cache.evict()) == (1, 0)
     assert cache.evict() is None
     assert cache.num_cells == 2
 
@@ -143,8 +163,11 @@ def answers(engine: Engine, requests: Sequence[EngineRequest], rng: random.Rando
             assert event.error is None
             outputs[event.request_id] += event.token_ids
         assert isinstance(engine.backend, FakeBackend)
-        if engine.backend.capabilities.can_share_prefix:
+        limits = engine.backend.capabilities
+        if limits.can_share_prefix and limits.can_truncate:
             assert engine.scheduler.num_used_cells == engine.backend.num_used_cells
+        elif limits.can_share_prefix:
+            assert engine.scheduler.num_used_cells >= engine.backend.num_used_cells
         engine.scheduler.check_integrity()
     return [outputs[request_id] for request_id in order]
 
@@ -208,6 +231,57 @@ def test_a_second_question_finds_the_first_ones_beginning() -> None:
     assert engine.scheduler.stats.cached_tokens == 9 + 13
 
 
+LONG = tuple(b"you are the voice of this house, and you are never rude: ")
+
+
+class CountingBackend(FakeBackend):
+    """Counts the tokens that go through the model."""
+
+    num_tokens = 0
+
+    def forward(self, batch: Any, interrupt: Any = None) -> Any:
+        self.num_tokens += sum(len(item.token_ids) for item in batch)
+        return super().forward(batch, interrupt)
+
+
+def test_requests_that_come_together_compute_their_common_beginning_once() -> None:
+    backend = CountingBackend()
+    engine = Engine(backend)
+    for question in (b"hello", b"good night", b"goodbye", b"help"):
+        engine.add_request(EngineRequest((*LONG, *question), GREEDY))
+    cached = []
+    while engine.has_work:
+        cached += [e.num_cached_tokens for e in engine.step() if e.is_last]
+        engine.scheduler.check_integrity()
+
+    assert sorted(c or 0 for c in cached) == [0, *[len(LONG)] * 2, len(LONG) + len(b"hel")]
+    assert backend.num_tokens < 2 * len(LONG) + 50
+
+
+def test_a_request_finds_the_prompt_of_one_that_still_speaks() -> None:
+    engine = Engine(FakeBackend())
+    engine.add_request(EngineRequest(LONG, replace(GREEDY, max_tokens=50)))
+    engine.step()
+    request_id = engine.add_request(EngineRequest((*LONG, *b"hello"), GREEDY))
+
+    ends: list[SequenceEvent] = []
+    while len(ends) < 1:
+        ends += [e for e in engine.step() if e.is_last]
+
+    assert (ends[0].request_id, ends[0].num_cached_tokens) == (request_id, len(LONG))
+
+
+def test_who_waits_for_a_prompt_goes_on_when_that_request_ends_early() -> None:
+    engine = Engine(FakeBackend(capabilities=fake_capabilities(max_num_batched_tokens=8)))
+    first = engine.add_request(EngineRequest(LONG, GREEDY))
+    engine.add_request(EngineRequest((*LONG, *b"hello"), GREEDY))
+    engine.step()
+
+    engine.abort(first)
+
+    assert sum(event.is_last for _ in range(100) for event in engine.step()) == 1
+
+
 def test_without_slots_nothing_is_kept() -> None:
     engine = Engine(FakeBackend(capabilities=fake_capabilities(num_prefix_slots=0)))
 
@@ -240,6 +314,29 @@ def test_the_next_turn_of_a_conversation_computes_only_what_is_new(can_truncate:
 
     # The last token said has not been through the model.
     assert cached == len(first) + len(said) - 1
+
+
+@pytest.mark.parametrize("can_truncate", [True, False])
+def test_conversations_that_begin_alike_are_each_continued(can_truncate: bool) -> None:
+    engine = Engine(FakeBackend(capabilities=fake_capabilities(can_truncate=can_truncate)))
+    system = tuple(b"be kind. ")
+    for name in (b"ann", b"bob"):
+        run(engine, EngineRequest((*system, *name), GREEDY, prefill_only=True))
+
+    for name in (b"ann", b"bob"):
+        assert run(engine, EngineRequest((*system, *name, *b" again"), GREEDY)) == len(system) + 3
+
+
+@pytest.mark.parametrize("can_truncate", [True, False])
+def test_a_prefix_can_be_pinned_after_a_conversation_began_with_it(can_truncate: bool) -> None:
+    engine = Engine(FakeBackend(capabilities=fake_capabilities(can_truncate=can_truncate)))
+    system = tuple(b"be kind. ")
+    run(engine, EngineRequest((*system, *b"hello"), GREEDY))
+    run(engine, EngineRequest(system, GREEDY, prefill_only=True, pinned=True))
+
+    engine.clear_prefix_cache()
+
+    assert run(engine, EngineRequest((*system, *b"bye"), GREEDY)) == len(system)
 
 
 def test_a_pinned_prefix_gives_way_before_a_request_would_wait_for_ever() -> None:

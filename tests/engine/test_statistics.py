@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edge_llm.backends.fake import FakeBackend, fake_capabilities
 from edge_llm.engine.engine import Engine
 from edge_llm.engine.logits import LogitRow, Workspace
-from edge_llm.engine.sequence import EngineRequest
+from edge_llm.engine.request import EngineRequest
 from edge_llm.engine.statistics import token_statistics
 from edge_llm.errors import BackendError, InvalidParameterError
 from edge_llm.prompt.byte_tokenizer import ByteTokenizer
@@ -201,6 +201,9 @@ class ForceTwo:
 
     def __init__(self) -> None:
         self.forced = [ord("x"), ord("y")]
+
+    def start(self) -> "ForceTwo":
+        return self
 
     def advance(self, token_id: int, text: str) -> Sequence[int]:
         forced, self.forced = self.forced, []

@@ -81,7 +81,6 @@ def test_info_sums_up_the_model(tiny: GGUFFile) -> None:
     assert (info.key_length, info.value_length, info.vocab_size) == (8, 8, 265)
     assert info.chat_template == CHATML
     assert info.sampling == {"temperature": 0.5}
-    assert info.kv_bytes_per_token() == 2 * 2 * (8 + 8) * 2
     assert info.weight_bytes == 4 * info.num_parameters
     assert info.size_label == "27.1K"
 

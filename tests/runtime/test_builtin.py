@@ -10,9 +10,9 @@ import edge_llm
 from edge_llm.runtime.llm import EdgeLLM
 
 
-@pytest.fixture(scope="module")
-def llm() -> Iterator[EdgeLLM]:
-    with edge_llm.load() as loaded:
+@pytest.fixture(scope="module", params=["in process", "in a worker"])
+def llm(request: pytest.FixtureRequest) -> Iterator[EdgeLLM]:
+    with edge_llm.load(worker=request.param == "in a worker") as loaded:
         yield loaded
 
 
@@ -102,13 +102,13 @@ import threading, time, edge_llm
 from edge_llm.errors import RuntimeClosedError
 
 llm = edge_llm.load(cache_max_mb=0)
-encode = llm._async._model.encoder.tokenizer.encode
+encode = llm._async._model.encode
 ended = []
 
 def work():
     try:
         while True:
-            encode("turn on the kitchen lights " * 3000)
+            encode([{"role": "user", "content": "turn on the kitchen lights " * 3000}], None)
     except RuntimeClosedError:
         ended.append(True)
 

@@ -1,4 +1,5 @@
 import asyncio
+import json
 import os
 import threading
 import time
@@ -52,6 +53,25 @@ def test_the_stream_is_the_answer_in_pieces(llm: EdgeLLM) -> None:
     assert [chunk.answer is None for chunk in chunks] == [True] * (len(chunks) - 1) + [False]
     assert chunks[-1].answer is not None
     assert chunks[-1].answer.text == "Good night."
+
+
+def test_log_probabilities_come_with_the_tokens_they_are_of(llm: EdgeLLM) -> None:
+    chunks = list(llm.stream("hi", temperature=0.0, top_logprobs=2))
+    answer = chunks[-1].answer
+
+    assert answer is not None
+    assert answer.logprobs is not None
+    assert b"".join(one.bytes for one in answer.logprobs).decode() == answer.text
+    assert tuple(one for chunk in chunks for one in chunk.logprobs) == answer.logprobs
+    first = answer.logprobs[0]
+    assert (first.token, len(first.top_logprobs)) == ("G", 2)
+    assert first.top_logprobs[0].logprob == first.logprob
+    assert json.loads(json.dumps(answer.to_dict()))["logprobs"][0]["bytes"] == [ord("G")]
+
+
+def test_no_log_probabilities_unless_asked(llm: EdgeLLM) -> None:
+    assert llm.chat("hi").logprobs is None
+    assert llm.chat("hi", top_logprobs=0).logprobs
 
 
 def test_a_call_with_words_keeps_both() -> None:
@@ -136,6 +156,8 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
         "tools",
     ),
     ({"overflow": "truncate"}, InvalidParameterError, "drop_oldest"),
+    ({"top_logprobs": 21}, InvalidParameterError, "0 to 20, not 21"),
+    ({"top_logprobs": True}, InvalidParameterError, "0 to 20, not True"),
 ]
 
 

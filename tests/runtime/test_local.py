@@ -1,4 +1,7 @@
 import logging
+import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -6,6 +9,8 @@ import pytest
 from edge_llm.backends.base import ModelInfo
 from edge_llm.backends.llama_cpp import backend as llama_backend
 from edge_llm.config import EdgeConfig
+from edge_llm.engine.inprocess import create_encoder, recommended_sampling
+from edge_llm.engine.remote import RemoteHost
 from edge_llm.errors import (
     ChatTemplateError,
     ConfigError,
@@ -15,12 +20,7 @@ from edge_llm.errors import (
 )
 from edge_llm.prompt.byte_tokenizer import ByteTokenizer
 from edge_llm.runtime.llm import EdgeLLM
-from edge_llm.runtime.local import (
-    create_encoder,
-    load_local_model,
-    read_template,
-    recommended_sampling,
-)
+from edge_llm.runtime.local import load_local_model, read_template
 from edge_llm.types import SamplingParams
 from tests.support.gguf_files import write_tiny_model
 
@@ -123,3 +123,40 @@ def test_a_configured_system_prompt_is_computed_ahead(tmp_path: Path) -> None:
 
     assert answer.usage.cached_tokens > len(system)
     assert again.usage.cached_tokens > len(system)
+
+
+def test_a_worker_that_dies_between_two_questions_is_not_noticed(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "tiny.gguf")
+
+    with EdgeLLM(path, worker=True) as llm:
+        before = llm.chat("hello", temperature=0.0, max_tokens=5)
+        host = llm._async._model._host  # type: ignore[union-attr]
+        assert isinstance(host, RemoteHost)
+        os.kill(host.supervisor.pid or 0, signal.SIGKILL)
+        after = llm.chat("hello", temperature=0.0, max_tokens=5)
+
+    assert after.text == before.text
+
+
+@pytest.mark.parametrize("worker", [False, True])
+def test_an_idle_model_is_unloaded_and_answers_again(tmp_path: Path, worker: bool) -> None:
+    path = write_tiny_model(tmp_path / "tiny.gguf")
+
+    with EdgeLLM(path, worker=worker, keep_alive=0) as llm:
+        model = llm._async._model
+        assert model is not None
+        before = llm.chat("hello", temperature=0.0, max_tokens=5)
+        deadline_s = time.monotonic() + 30
+        while model._host.is_loaded:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+        after = llm.chat("hello", temperature=0.0, max_tokens=5)
+
+    assert after.text == before.text
+
+
+def test_what_is_wrong_with_a_file_is_told_from_a_worker_as_well(tmp_path: Path) -> None:
+    (tmp_path / "a.gguf").write_bytes(b"PK\x03\x04" + b"x" * 100)
+
+    with pytest.raises(NotGGUFError):
+        load_local_model(EdgeConfig(model=str(tmp_path / "a.gguf"), worker=True))

@@ -22,6 +22,7 @@ from edge_llm.backends.base import BatchItem
 from edge_llm.backends.llama_cpp.backend import LlamaCppBackend
 from edge_llm.errors import BackendError, ModelError
 from edge_llm.hub.gguf import GGUFFile, check_loadable, read_gguf
+from edge_llm.hub.gguf_memory import ContextShape
 
 MEMORY_LIMIT_BYTES = 2 << 30
 CONTEXT = 256
@@ -86,7 +87,7 @@ def judge(lib: Any, path: Path, *, unchecked: bool) -> tuple[str, str]:
 
 def run_backend(file: GGUFFile) -> tuple[str, str]:
     """Load the model as the runtime does, tokenise, decode a few tokens greedily."""
-    backend = LlamaCppBackend(file, context_size=CONTEXT, max_num_seqs=2, prefix_slots=0, threads=1)
+    backend = LlamaCppBackend(file, ContextShape(CONTEXT, num_seq_ids=2), max_num_seqs=2, threads=1)
     try:
         tokenizer = backend.tokenizer
         tokenizer.encode(EVERY_BYTE)

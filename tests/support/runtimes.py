@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edge_llm.backends.base import Capabilities
 from edge_llm.backends.fake import FakeBackend, fake_capabilities
 from edge_llm.engine.engine import Engine
+from edge_llm.engine.inprocess import InProcessHost
 from edge_llm.engine.loop import EngineLoop
 from edge_llm.prompt.byte_tokenizer import ByteTokenizer
 from edge_llm.prompt.chat_template import CHATML
@@ -73,7 +74,7 @@ def local_model(backend: FakeBackend, template: str | None = None) -> LocalModel
     """A `LocalModel` on an engine thread of its own."""
     loop = EngineLoop(lambda: Engine(backend))
     loop.open()
-    return LocalModel("fake", backend, loop, template)
+    return LocalModel(InProcessHost("fake", backend, loop, template))
 
 
 @contextmanager

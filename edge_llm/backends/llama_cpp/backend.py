@@ -9,6 +9,7 @@ import ctypes
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,13 +25,21 @@ from edge_llm.backends.base import (
     Interrupt,
     KVCacheFullError,
     ModelInfo,
+    ThreadPlan,
 )
+from edge_llm.backends.llama_cpp.active_threads import ActiveThreads
 from edge_llm.backends.llama_cpp.batch import TokenBatch
-from edge_llm.backends.llama_cpp.native import load_library
+from edge_llm.backends.llama_cpp.fit import fit_memory
+from edge_llm.backends.llama_cpp.native import LLAMA_CPP_PYTHON_VERSION, load_library
+from edge_llm.backends.llama_cpp.thread_memory import ThreadMemory
+from edge_llm.backends.llama_cpp.thread_plan import ThreadPlanner, Timings, cores_for
+from edge_llm.backends.llama_cpp.thread_timing import time_threads
 from edge_llm.backends.llama_cpp.tokenizer import LlamaTokenizer
-from edge_llm.config import EdgeConfig
-from edge_llm.device.cpu import usable_cpus
-from edge_llm.device.memory import available_memory_bytes, describe_bytes
+from edge_llm.config import EdgeConfig, KVCacheType, cache_folder
+from edge_llm.device.free_cores import FreeCores
+from edge_llm.device.memory import available_memory_bytes
+from edge_llm.device.topology import read_topology
+from edge_llm.device.usage import OthersMeter
 from edge_llm.errors import BackendError, InsufficientMemoryError, ModelFormatError
 from edge_llm.hub.fingerprint import (
     SnapshotSettings,
@@ -38,18 +47,14 @@ from edge_llm.hub.fingerprint import (
     snapshot_fingerprint,
 )
 from edge_llm.hub.gguf import GGUFFile, check_loadable, read_gguf
+from edge_llm.hub.gguf_memory import ContextShape
 
 _NO_KV_SLOT, _ABORTED = 1, 2
 """Source: llama.h, the return values of `llama_decode`."""
 
-DEFAULT_MAX_CONTEXT = 4096
-"""Context when none is asked for: what models allow can be 128k, and its KV cache gigabytes."""
-
-SMALL_MODEL_BYTES = 32 << 20
-"""Below this a token takes less time than its barriers between threads do: one thread is faster."""
-
-MAX_BATCHED_TOKENS = 512
-"""Tokens per forward: llama.cpp's own default for a physical batch."""
+# Source: llama.h, `enum llama_flash_attn_type`; ggml.h, `enum ggml_type`.
+_FLASH_ATTENTION_ON = 1
+_GGML_TYPES = {"f16": 1, "q8_0": 8}
 
 
 def load_llama_cpp(path: Path, config: EdgeConfig) -> LlamaCppBackend:
@@ -59,22 +64,36 @@ def load_llama_cpp(path: Path, config: EdgeConfig) -> LlamaCppBackend:
         ModelFormatError: damaged, or not runnable by this llama.cpp.
         InsufficientMemoryError: it would not fit in what is free.
     """
+    # Begins to watch now, so that the time of loading tells how busy the machine is.
+    meter = OthersMeter()
     file = read_gguf(path)
     check_loadable(file)
-    context_size = config.context_size or min(file.info.context_length, DEFAULT_MAX_CONTEXT)
-    _require_memory(file, context_size)
-    return LlamaCppBackend(
+    shape, estimate = fit_memory(file, config, available_memory_bytes())
+    topology = read_topology()
+    cores = cores_for(config, topology)
+    free = FreeCores(topology.num_cpus, meter)
+    backend = LlamaCppBackend(
         file,
-        context_size=context_size,
+        shape,
         max_num_seqs=config.max_num_seqs,
-        prefix_slots=config.prefix_slots,
-        threads=config.threads or default_threads(file.info.weight_bytes),
+        threads=cores.candidates()[0],
         # Reading the weights for it takes a while, and only the cache on disk asks.
-        state_fingerprint=fingerprint_states(path) if config.cache_max_mb else None,
+        state_fingerprint=(
+            fingerprint_states(path, config.kv_cache_type) if config.cache_max_mb else None
+        ),
     )
+    backend.info = replace(backend.info, memory=estimate)
+    planner = ThreadPlanner(config, cores, free, ThreadMemory(cache_folder(config)))
+    library = f"llama-cpp-python {LLAMA_CPP_PYTHON_VERSION}"
+    try:
+        backend.use_threads(planner.plan(file.info, library, backend.time_threads), free)
+    except BaseException:
+        backend.close()
+        raise
+    return backend
 
 
-def fingerprint_states(path: Path) -> str:
+def fingerprint_states(path: Path, kv_cache_type: KVCacheType = "f16") -> str:
     """What the KV states of this file, computed by this build of the library, are known by."""
     library = load_library()
     built = [
@@ -82,25 +101,13 @@ def fingerprint_states(path: Path) -> str:
         for lib in sorted((Path(str(library.__file__)).parent / "lib").glob("lib*"))
     ]
     settings = SnapshotSettings(
-        model=content_fingerprint(path), library=f"llama.cpp {library.__version__} {built}"
+        model=content_fingerprint(path),
+        library=f"llama.cpp {library.__version__} {built}",
+        type_k=kv_cache_type,
+        type_v=kv_cache_type,
+        flash_attention="auto" if kv_cache_type == "f16" else "on",
     )
     return snapshot_fingerprint(settings)
-
-
-def default_threads(weight_bytes: int) -> int:
-    """Compute threads for a model: all usable processors, or one where there is little to share."""
-    return 1 if weight_bytes < SMALL_MODEL_BYTES else usable_cpus()
-
-
-def _require_memory(file: GGUFFile, context_size: int) -> None:
-    needed = file.info.estimate_memory_bytes(context_size)
-    free = available_memory_bytes()
-    if needed > free:
-        raise InsufficientMemoryError(
-            f"{file.path.name} needs about {describe_bytes(needed)} with a context of"
-            f" {context_size}, and {describe_bytes(free)} are free",
-            hint="close other programs, lower context_size, or take a smaller quantisation",
-        )
 
 
 class LlamaCppBackend(Backend):
@@ -109,10 +116,9 @@ class LlamaCppBackend(Backend):
     def __init__(
         self,
         file: GGUFFile,
+        shape: ContextShape,
         *,
-        context_size: int,
         max_num_seqs: int,
-        prefix_slots: int,
         threads: int,
         state_fingerprint: str | None = None,
     ) -> None:
@@ -122,9 +128,7 @@ class LlamaCppBackend(Backend):
         self._vocabulary: LlamaTokenizer | None = None
         try:
             self._model = self._load_model(file)
-            self._context = self._open_context(
-                file, context_size, max_num_seqs + prefix_slots, threads
-            )
+            self._context = self._open_context(file, self._context_params(shape, threads))
             self._vocabulary = LlamaTokenizer(self._lib.llama_model_get_vocab(self._model))
         except BaseException:
             self.close()
@@ -139,9 +143,10 @@ class LlamaCppBackend(Backend):
             sampling=file.info.sampling,
             state_fingerprint=state_fingerprint,
         )
-        self.capabilities = self._measure(max_num_seqs, max_num_seqs + prefix_slots)
+        self.capabilities = self._measure(max_num_seqs, shape.num_seq_ids)
         self._batch = TokenBatch(self._lib, self.capabilities.max_num_batched_tokens)
         self._views: dict[tuple[int, int], NDArray[np.float32]] = {}
+        self._threads: ActiveThreads | None = None
 
     def _load_model(self, file: GGUFFile) -> Any:
         model = self._lib.llama_model_load_from_file(
@@ -154,23 +159,29 @@ class LlamaCppBackend(Backend):
             )
         return model
 
-    def _open_context(
-        self, file: GGUFFile, context_size: int, num_seq_ids: int, threads: int
-    ) -> Any:
+    def _context_params(self, shape: ContextShape, threads: int) -> Any:
         params = self._lib.llama_context_default_params()
-        params.n_ctx = context_size
-        params.n_batch = min(MAX_BATCHED_TOKENS, context_size)
+        params.n_ctx = shape.context_size
+        params.n_batch = min(shape.max_batched_tokens, shape.context_size)
         params.n_ubatch = params.n_batch
-        params.n_seq_max = num_seq_ids
+        params.n_seq_max = shape.num_seq_ids
         params.kv_unified = True
         params.n_threads = threads
         params.n_threads_batch = threads
         params.no_perf = True
+        params.type_k = params.type_v = _GGML_TYPES[shape.kv_cache_type]
+        if shape.kv_cache_type != "f16":
+            # Quantised values are stored for flash attention only; "auto" could decide otherwise.
+            params.flash_attn_type = _FLASH_ATTENTION_ON
+        return params
+
+    def _open_context(self, file: GGUFFile, params: Any) -> Any:
         context = self._lib.llama_init_from_model(self._model, params)
         if not context:
             raise InsufficientMemoryError(
-                f"llama.cpp could not make a context of {context_size} for {file.path.name}",
-                hint="lower context_size; its own words are on the logger 'edge_llm.llama_cpp'",
+                f"llama.cpp could not make a context of {params.n_ctx} for {file.path.name}",
+                hint="lower context_size, or leave kv_cache_type at 'f16'; its own words are on the"
+                " logger 'edge_llm.llama_cpp'",
             )
         return context
 
@@ -196,13 +207,45 @@ class LlamaCppBackend(Backend):
         """The library and the context, for benchmarks that time llama.cpp alone."""
         return self._lib, self._context
 
+    def use_threads(self, plan: ThreadPlan, free: FreeCores) -> None:
+        """Compute with the threads of `plan`, and with fewer while `free` says so."""
+        self.info = replace(self.info, threads=plan)
+        self._threads = ActiveThreads(plan, free, self._set_threads)
+
+    def stop_adapting(self) -> None:
+        """Keep the present number of threads whatever others do; for benchmarks."""
+        self._threads = None
+
+    def time_threads(self, candidates: Sequence[int]) -> Timings | None:
+        """Times numbers of threads on this context; leaves it empty."""
+        try:
+            return time_threads(self._run_tokens, candidates)
+        finally:
+            self.free(0)
+
+    def _set_threads(self, decode: int, prefill: int) -> None:
+        self._lib.llama_set_n_threads(self._context, decode, prefill)
+
+    def _run_tokens(self, count: int, threads: int, interrupt: Interrupt | None) -> None:
+        """Compute `count` tokens, no two alike, from nothing."""
+        self.free(0)
+        self._set_threads(threads, threads)
+        count = min(count, self.capabilities.max_num_batched_tokens)
+        # Experts are chosen by token: equal ones would read too little of the weights.
+        ids = [i * 7919 % self.tokenizer.vocab_size for i in range(count)]
+        self.forward([BatchItem(0, 0, ids, 1)], interrupt)
+
     def forward(
         self, batch: Sequence[BatchItem], interrupt: Interrupt | None = None
     ) -> NDArray[np.float32]:
         """See `Backend.forward`; the rows are llama.cpp's own output buffer."""
         num_outputs = self._batch.fill(batch)
+        if self._threads is not None:
+            self._threads.begin()
         with self._interruptible(interrupt):
             status = self._lib.llama_decode(self._context, self._batch.struct)
+        if self._threads is not None:
+            self._threads.end()
         if status == _NO_KV_SLOT:
             raise KVCacheFullError
         if status == _ABORTED:
@@ -273,7 +316,7 @@ class LlamaCppBackend(Backend):
         read = self._lib.llama_state_seq_set_data(
             self._context, buffer, len(state), self._checked(seq_id)
         )
-        if read != len(state):
+        if read != len(state) or not state:
             self.free(seq_id)
             raise BackendError("the sequence state does not fit this model and its settings")
 

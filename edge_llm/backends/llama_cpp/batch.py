@@ -47,7 +47,8 @@ class TokenBatch:
         """Write the items one after another; returns how many tokens want logits.
 
         Raises:
-            ValueError: more tokens than `capacity`; llama.cpp would abort the process.
+            ValueError: more tokens than `capacity`: llama.cpp would abort the process; or more
+                outputs than tokens: it would compute fewer rows than are then read.
         """
         start = 0
         num_outputs = 0
@@ -55,6 +56,8 @@ class TokenBatch:
             end = start + len(item.token_ids)
             if end > self.capacity:
                 raise ValueError(f"batch holds more than {self.capacity} tokens")
+            if not 0 <= item.num_outputs <= end - start:
+                raise ValueError(f"{item.num_outputs} outputs of {end - start} tokens")
             self._token[start:end] = item.token_ids
             self._position[start:end] = range(item.position, item.position + end - start)
             self._seq_id[start:end] = item.seq_id

@@ -9,11 +9,11 @@ import ctypes
 import importlib
 import logging
 import os
+import platform
 import threading
 from types import ModuleType
 from typing import Any
 
-from edge_llm.device.cpu import is_busy
 from edge_llm.errors import ConfigError
 
 LLAMA_CPP_PYTHON_VERSION = "0.3.36"
@@ -21,19 +21,21 @@ LLAMA_CPP_PYTHON_VERSION = "0.3.36"
 
 _INSTALL_HINT = "pip install 'edge-llm[gguf]'"
 
-_SPINS_WHEN_BUSY = "1000"
-"""How long a thread spins at a barrier before it sleeps, where others want the processors.
+_SPINS = "1000" if platform.machine() in ("x86_64", "AMD64", "i686") else "20000"
+"""How often a thread looks at a barrier before it sleeps: for about 30 microseconds.
 
-GNU OpenMP's own 300,000 is best on an idle machine: 50 to 56 against 44 to 48 tokens a second (0.5B
-Q4_0, two cores). With one other busy process each of a token's hundreds of barriers then waits for
-a whole time slice: 330 against 2 ms a token on a model of a few kilobytes. libgomp reads the
-variable when it is loaded.
+GNU OpenMP's own 300,000 gains at most a few per cent on an idle machine. When another process takes
+a core, each of a token's hundreds of barriers then waits for a whole time slice: more than a second
+a token (0.5B Q4_0, two cores), until fewer threads are set. With short spins that onset costs
+0.1 s a token. No spinning at all doubles the time of every token. One look takes some 30 ns on x86,
+whose `pause` waits, and 1 to 2 ns elsewhere. libgomp reads the variable when it is loaded.
+Source: libgomp config/linux/wait.h; figures in benchmarks/RESULTS.md.
 """
 
-_LOG_LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.DEBUG}
+_LOG_LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.INFO, 4: logging.WARNING}
 """ggml's level to ours, one lower: what matters is raised as an error, so its warnings only inform.
 
-Source: ggml.h `enum ggml_log_level` (1 info, 2 warn, 3 error, 4 debug, 5 continues the last line).
+Source: ggml.h `enum ggml_log_level` (1 debug, 2 info, 3 warn, 4 error, 5 continues the last line).
 """
 _CONTINUES = 5
 
@@ -61,8 +63,8 @@ def load_library() -> ModuleType:
 def _import_library() -> ModuleType:
     # Without this an abort inside ggml first forks a debugger.
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")
-    if "OMP_WAIT_POLICY" not in os.environ and is_busy():
-        os.environ.setdefault("GOMP_SPINCOUNT", _SPINS_WHEN_BUSY)
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
     try:
         library = importlib.import_module("llama_cpp")
     except ModuleNotFoundError as exc:

@@ -1,0 +1,174 @@
+"""How many threads to compute with: set, remembered, measured, or taken from the core counts."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from edge_llm.backends.base import ThreadPlan
+from edge_llm.backends.llama_cpp.thread_memory import PlannedThreads, ThreadMemory
+from edge_llm.config import EdgeConfig
+from edge_llm.device.cpu import cpu_name, cpu_quota
+from edge_llm.device.free_cores import FreeCores
+from edge_llm.device.topology import Topology
+from edge_llm.hub.gguf_info import GGUFModelInfo
+
+logger = logging.getLogger(__name__)
+
+SMALL_MODEL_BYTES = 32 << 20
+"""Below this a token takes less time than its barriers between threads do: one thread is faster."""
+
+FEWER_IS_BETTER = 1.05
+"""A thread more must save more than this: it takes a core from others and costs power."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cores:
+    """The cores that threads may be planned for."""
+
+    topology: Topology
+    quota: float | None = None
+    """CPU seconds a second that the control group grants."""
+    reserve: int = 0
+    """Cores to leave to others."""
+
+    @property
+    def limit(self) -> int:
+        """The most threads that ever run; at least 1."""
+        quota = math.inf if self.quota is None else math.floor(self.quota)
+        return max(1, int(min(self.topology.num_cpus - self.reserve, quota)))
+
+    def candidates(self) -> tuple[int, ...]:
+        """Numbers of threads worth a trial, the likeliest first.
+
+        The cores without the slowest kind, all of them, those of the fastest kind, all
+        processors, one core less, half of the cores, and one.
+        """
+        topology = self.topology
+        counts = (
+            topology.num_big_cores,
+            topology.num_cores,
+            topology.clusters[0].num_cores,
+            topology.num_cpus,
+            topology.num_big_cores - 1,
+            topology.num_cores // 2,
+            1,
+        )
+        return tuple(dict.fromkeys(max(1, min(count, self.limit)) for count in counts))
+
+    def key(self) -> str:
+        """What a measurement holds for: the machine, and what of it may be used."""
+        kinds = ",".join(f"{c.num_cores}/{c.num_cpus}@{c.speed}" for c in self.topology.clusters)
+        quota = "none" if self.quota is None else f"{self.quota:g}"
+        return f"{cpu_name()}; cores {kinds}; quota {quota}; reserve {self.reserve}"
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Seconds that work takes, by number of threads."""
+
+    decode: Mapping[int, float]
+    """Of one token."""
+    prefill: Mapping[int, float]
+    """Of one chunk, the same for all."""
+
+
+Timer: TypeAlias = Callable[[Sequence[int]], Timings | None]
+"""Times numbers of threads on the loaded model; None when it is too slow to try several."""
+
+
+def model_key(info: GGUFModelInfo, library: str) -> str:
+    """What of a model its best number of threads depends on: kernels, and a class of sizes."""
+    # Classes a factor of 1.4 wide: fine-tunes and their neighbours share one.
+    size = round(2 * math.log2(max(1, info.weight_bytes) / (1 << 20)))
+    return f"{info.architecture} {info.quantization} 2^{size / 2:g} MiB; {library}"
+
+
+class ThreadPlanner:
+    """Decides for one model on one machine."""
+
+    def __init__(
+        self, config: EdgeConfig, cores: Cores, free: FreeCores, memory: ThreadMemory
+    ) -> None:
+        self._config = config
+        self._cores = cores
+        self._free = free
+        self._memory = memory
+
+    def plan(self, info: GGUFModelInfo, library: str, measure: Timer) -> ThreadPlan:
+        """The numbers of threads for a model that is loaded."""
+        found = self._configured(self._find(info, library, measure))
+        logger.info(
+            "%d threads decode, %d prefill (%s: %s)",
+            found.decode,
+            found.prefill,
+            found.origin,
+            found.reason,
+        )
+        return found
+
+    def _configured(self, found: ThreadPlan | None) -> ThreadPlan:
+        decode, prefill = self._config.threads, self._config.prefill_threads
+        if found is None:
+            return ThreadPlan(decode or 1, prefill or decode or 1, "configured", "as set")
+        if prefill is None:
+            return found
+        return replace(found, prefill=prefill, reason=f"{found.reason}; prefill as set")
+
+    def _find(self, info: GGUFModelInfo, library: str, measure: Timer) -> ThreadPlan | None:
+        """What is right when nothing is set; None when `threads` is."""
+        if self._config.threads is not None:
+            return None
+        if info.weight_bytes < SMALL_MODEL_BYTES:
+            return ThreadPlan(1, 1, "assumed", "a small model computes fastest on one core")
+        if self._cores.limit == 1:
+            return ThreadPlan(1, 1, "assumed", "one core is usable")
+        key = f"{self._cores.key()}; {model_key(info, library)}"
+        known = self._memory.recall(key)
+        if known is not None:
+            reason = f"timed on this machine with {self._cores.topology}"
+            return ThreadPlan(
+                min(known.decode, self._cores.limit),
+                min(known.prefill, self._cores.limit),
+                "remembered",
+                reason,
+            )
+        return self._measured(key, measure)
+
+    def _measured(self, key: str, measure: Timer) -> ThreadPlan:
+        if self._free.look_back():
+            return self._assumed("others are using the cores, so timing would mislead")
+        timings = measure(self._cores.candidates())
+        if timings is None:
+            return self._assumed("too slow to try several")
+        if self._free.look_back():
+            return self._assumed("others were using the cores while it was timed")
+        best = PlannedThreads(
+            fewest_of_the_fastest(timings.decode), fewest_of_the_fastest(timings.prefill)
+        )
+        self._memory.remember(key, best)
+        return ThreadPlan(best.decode, best.prefill, "measured", _describe(timings))
+
+    def _assumed(self, why: str) -> ThreadPlan:
+        count = self._cores.candidates()[0]
+        return ThreadPlan(count, count, "assumed", f"{self._cores.topology}; {why}")
+
+
+def fewest_of_the_fastest(seconds: Mapping[int, float]) -> int:
+    """The smallest number of threads that is hardly slower than the fastest."""
+    enough = min(seconds.values()) * FEWER_IS_BETTER
+    return min(count for count, time in seconds.items() if time <= enough)
+
+
+def cores_for(config: EdgeConfig, topology: Topology) -> Cores:
+    """The cores that the configuration and the control group leave of the machine's."""
+    return Cores(topology, cpu_quota(), config.reserve_cores)
+
+
+def _describe(timings: Timings) -> str:
+    token = ", ".join(f"{n}: {s * 1e3:.1f}" for n, s in sorted(timings.decode.items()))
+    chunk = ", ".join(f"{n}: {s * 1e3:.0f}" for n, s in sorted(timings.prefill.items()))
+    return f"ms a token by threads {token}; a chunk {chunk}"
