@@ -27,14 +27,14 @@ from edge_llm.backends.base import (
     ModelInfo,
     ThreadPlan,
 )
-from edge_llm.backends.llama_cpp.active_threads import ActiveThreads
 from edge_llm.backends.llama_cpp.batch import TokenBatch
 from edge_llm.backends.llama_cpp.fit import fit_memory
 from edge_llm.backends.llama_cpp.native import LLAMA_CPP_PYTHON_VERSION, load_library
-from edge_llm.backends.llama_cpp.thread_memory import ThreadMemory
-from edge_llm.backends.llama_cpp.thread_plan import ThreadPlanner, Timings, cores_for
-from edge_llm.backends.llama_cpp.thread_timing import time_threads
 from edge_llm.backends.llama_cpp.tokenizer import LlamaTokenizer
+from edge_llm.backends.threads.active import ActiveThreads
+from edge_llm.backends.threads.memory import ThreadMemory
+from edge_llm.backends.threads.plan import PlannedModel, ThreadPlanner, Timings, cores_for
+from edge_llm.backends.threads.timing import time_threads
 from edge_llm.config import EdgeConfig, KVCacheType, cache_folder
 from edge_llm.device.free_cores import FreeCores
 from edge_llm.device.memory import available_memory_bytes
@@ -84,9 +84,13 @@ def load_llama_cpp(path: Path, config: EdgeConfig) -> LlamaCppBackend:
     )
     backend.info = replace(backend.info, memory=estimate)
     planner = ThreadPlanner(config, cores, free, ThreadMemory(cache_folder(config)))
-    library = f"llama-cpp-python {LLAMA_CPP_PYTHON_VERSION}"
+    model = PlannedModel(
+        f"{file.info.architecture} {file.info.quantization}",
+        file.info.weight_bytes,
+        f"llama-cpp-python {LLAMA_CPP_PYTHON_VERSION}",
+    )
     try:
-        backend.use_threads(planner.plan(file.info, library, backend.time_threads), free)
+        backend.use_threads(planner.plan(model, backend.time_threads), free)
     except BaseException:
         backend.close()
         raise

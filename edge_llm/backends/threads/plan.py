@@ -6,15 +6,14 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from edge_llm.backends.base import ThreadPlan
-from edge_llm.backends.llama_cpp.thread_memory import PlannedThreads, ThreadMemory
+from edge_llm.backends.threads.memory import PlannedThreads, ThreadMemory
 from edge_llm.config import EdgeConfig
 from edge_llm.device.cpu import cpu_name, cpu_quota
 from edge_llm.device.free_cores import FreeCores
 from edge_llm.device.topology import Topology
-from edge_llm.hub.gguf_info import GGUFModelInfo
 
 logger = logging.getLogger(__name__)
 
@@ -80,11 +79,19 @@ Timer: TypeAlias = Callable[[Sequence[int]], Timings | None]
 """Times numbers of threads on the loaded model; None when it is too slow to try several."""
 
 
-def model_key(info: GGUFModelInfo, library: str) -> str:
-    """What of a model its best number of threads depends on: kernels, and a class of sizes."""
-    # Classes a factor of 1.4 wide: fine-tunes and their neighbours share one.
-    size = round(2 * math.log2(max(1, info.weight_bytes) / (1 << 20)))
-    return f"{info.architecture} {info.quantization} 2^{size / 2:g} MiB; {library}"
+class PlannedModel(NamedTuple):
+    """What of a model its best number of threads depends on."""
+
+    kind: str
+    """What chooses the kernels: architecture, quantisation."""
+    weight_bytes: int
+    library: str
+    """Name and version."""
+
+    def key(self) -> str:
+        """The kernels, and a class of sizes a factor of 1.4 wide: neighbours share one."""
+        size = round(2 * math.log2(max(1, self.weight_bytes) / (1 << 20)))
+        return f"{self.kind} 2^{size / 2:g} MiB; {self.library}"
 
 
 class ThreadPlanner:
@@ -98,9 +105,9 @@ class ThreadPlanner:
         self._free = free
         self._memory = memory
 
-    def plan(self, info: GGUFModelInfo, library: str, measure: Timer) -> ThreadPlan:
+    def plan(self, model: PlannedModel, measure: Timer) -> ThreadPlan:
         """The numbers of threads for a model that is loaded."""
-        found = self._configured(self._find(info, library, measure))
+        found = self._configured(self._find(model, measure))
         logger.info(
             "%d threads decode, %d prefill (%s: %s)",
             found.decode,
@@ -118,15 +125,15 @@ class ThreadPlanner:
             return found
         return replace(found, prefill=prefill, reason=f"{found.reason}; prefill as set")
 
-    def _find(self, info: GGUFModelInfo, library: str, measure: Timer) -> ThreadPlan | None:
+    def _find(self, model: PlannedModel, measure: Timer) -> ThreadPlan | None:
         """What is right when nothing is set; None when `threads` is."""
         if self._config.threads is not None:
             return None
-        if info.weight_bytes < SMALL_MODEL_BYTES:
+        if model.weight_bytes < SMALL_MODEL_BYTES:
             return ThreadPlan(1, 1, "assumed", "a small model computes fastest on one core")
         if self._cores.limit == 1:
             return ThreadPlan(1, 1, "assumed", "one core is usable")
-        key = f"{self._cores.key()}; {model_key(info, library)}"
+        key = f"{self._cores.key()}; {model.key()}"
         known = self._memory.recall(key)
         if known is not None:
             reason = f"timed on this machine with {self._cores.topology}"
