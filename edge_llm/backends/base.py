@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_llm.hub.gguf_memory import MemoryEstimate
+from edge_llm.hub.memory_estimate import MemoryEstimate
 from edge_llm.prompt.tokenizer import Tokenizer
 
 Interrupt: TypeAlias = Callable[[], bool]
