@@ -17,11 +17,6 @@ def usable_cpus(cgroup: Path = CGROUP) -> int:
     return allowed if quota is None else max(1, min(allowed, math.floor(quota)))
 
 
-def is_busy() -> bool:
-    """Whether others want the processors too: half of one was in use in the last minute."""
-    return hasattr(os, "getloadavg") and os.getloadavg()[0] >= 0.5
-
-
 def allowed_cpus() -> frozenset[int]:
     """Numbers of the processors in the affinity mask; all of them where there are no masks."""
     if hasattr(os, "sched_getaffinity"):

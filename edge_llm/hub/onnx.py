@@ -11,6 +11,7 @@ from edge_llm.hub.onnx_config import OnnxConfig, read_config
 from edge_llm.hub.onnx_decoder import CachePair, DecoderInterface, read_decoder
 from edge_llm.hub.onnx_folder import OnnxFolder, find_model
 from edge_llm.hub.onnx_parse import OnnxFile, read_onnx
+from edge_llm.hub.onnx_summary import attention_kind, op_counts, quantization
 
 __all__ = [
     "CachePair",
@@ -18,8 +19,11 @@ __all__ = [
     "OnnxConfig",
     "OnnxFile",
     "OnnxFolder",
+    "attention_kind",
     "check_runnable",
     "find_model",
+    "op_counts",
+    "quantization",
     "read_config",
     "read_decoder",
     "read_onnx",

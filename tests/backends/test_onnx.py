@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -359,20 +359,3 @@ def test_a_missing_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ConfigError, match="pip install"):
         native.load_library()
-
-
-@pytest.mark.parametrize(("load_average", "spins"), [(0.1, True), (1.7, False)])
-def test_threads_spin_only_where_nobody_else_wants_the_processors(
-    monkeypatch: pytest.MonkeyPatch, load_average: float, spins: bool
-) -> None:
-    monkeypatch.setattr(os, "getloadavg", lambda: (load_average, 0.0, 0.0))
-    options: Callable[..., object] = native._options
-
-    chosen = options(native.load_library(), 2)
-
-    key = "session.intra_op.allow_spinning"
-    if spins:
-        with pytest.raises(RuntimeError):
-            chosen.get_session_config_entry(key)  # type: ignore[attr-defined]
-    else:
-        assert chosen.get_session_config_entry(key) == "0"  # type: ignore[attr-defined]

@@ -125,7 +125,13 @@ def test_settings_arrive_with_an_absolute_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    config = EdgeConfig(model="m.gguf", context_size=512, system_prompt="Be brief. é")
+    config = EdgeConfig(
+        model="m.gguf",
+        context_size=512,
+        system_prompt="Be brief. é",
+        provider="qnn",
+        provider_options={"soc_model": "60"},
+    )
     settings = HostSettings(ModelReference("m", Path("m.gguf")), config, "{{ messages }}")
 
     arrived = wire.unpack_settings(through_pipe(wire.pack_settings(settings)))

@@ -15,7 +15,7 @@ import numpy as np
 
 from edge_llm.backends import load_backend
 from edge_llm.backends.base import Backend, BatchItem
-from edge_llm.backends.onnx.native import open_session
+from edge_llm.backends.onnx.native import SessionSettings, open_session
 from edge_llm.config import EdgeConfig
 from edge_llm.errors import BackendError, EdgeLLMError, ModelError
 from edge_llm.hub.onnx import check_runnable, find_model, read_config, read_decoder, read_onnx
@@ -40,7 +40,7 @@ def judge(path: Path, *, unchecked: bool) -> tuple[str, str]:
     """What happens when the model at `path` is loaded and run."""
     try:
         if unchecked:
-            open_session(path, 1)
+            open_session(path, SessionSettings())
             return "works", ""
         if path.suffix == ".json":
             return run_tokenizer(path)

@@ -40,7 +40,12 @@ from edge_llm.device.free_cores import FreeCores
 from edge_llm.device.memory import available_memory_bytes
 from edge_llm.device.topology import read_topology
 from edge_llm.device.usage import OthersMeter
-from edge_llm.errors import BackendError, InsufficientMemoryError, ModelFormatError
+from edge_llm.errors import (
+    BackendError,
+    DeviceUnavailableError,
+    InsufficientMemoryError,
+    ModelFormatError,
+)
 from edge_llm.hub.fingerprint import (
     SnapshotSettings,
     content_fingerprint,
@@ -63,7 +68,9 @@ def load_llama_cpp(path: Path, config: EdgeConfig) -> LlamaCppBackend:
     Raises:
         ModelFormatError: damaged, or not runnable by this llama.cpp.
         InsufficientMemoryError: it would not fit in what is free.
+        DeviceUnavailableError: another device than the CPU was chosen.
     """
+    _check_device(config)
     # Begins to watch now, so that the time of loading tells how busy the machine is.
     meter = OthersMeter()
     file = read_gguf(path)
@@ -95,6 +102,15 @@ def load_llama_cpp(path: Path, config: EdgeConfig) -> LlamaCppBackend:
         backend.close()
         raise
     return backend
+
+
+def _check_device(config: EdgeConfig) -> None:
+    if config.device in ("npu", "gpu") or config.provider is not None:
+        chosen = config.provider or config.device.upper()
+        raise DeviceUnavailableError(
+            f"GGUF models run on the CPU here, not on {chosen}",
+            hint="leave device and provider out, or take the model as ONNX",
+        )
 
 
 def fingerprint_states(path: Path, kv_cache_type: KVCacheType = "f16") -> str:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_llm.backends.onnx.native import load_library, native_errors, open_session
+from edge_llm.backends.onnx.native import load_library, native_errors
 from edge_llm.errors import BackendError, ModelFormatError, UnsupportedModelError
-from edge_llm.hub.onnx import DecoderInterface
+from edge_llm.hub.onnx import CachePair, DecoderInterface
 
 MAX_LOGITS_BYTES = 32 << 20
 """Most graphs compute logits for every token of a prompt: this bounds how many go in at once."""
@@ -25,12 +24,12 @@ _CPU = ("cpu", 0)
 class DecoderGraph:
     """A session with its inputs and outputs other than the KV cache."""
 
-    def __init__(self, path: Path, interface: DecoderInterface, threads: int) -> None:
+    def __init__(self, session: Any, interface: DecoderInterface) -> None:
         self.interface = interface
         self.vocab_size = 0
         """Logits in a row; 0 until they were measured."""
         self._library = load_library()
-        self._session: Any = open_session(path, threads)
+        self._session: Any = session
         self._ones = np.ones(0, interface.mask_dtype or "int64")
         self._alive: list[NDArray[Any]] = []
         self._scratch: NDArray[Any] = np.empty(0, interface.logits_dtype)
@@ -116,6 +115,13 @@ class DecoderGraph:
         binding.bind_input(past, *_CPU, buffer.dtype, buffer.shape, buffer.ctypes.data)
         self._bind_output(binding, present, buffer)
 
+    def bind_cache(
+        self, binding: Any, pair: CachePair, past: NDArray[Any], present: NDArray[Any]
+    ) -> None:
+        """Bind a past and its present to contiguous memory."""
+        binding.bind_input(pair.past, *_CPU, past.dtype, past.shape, past.ctypes.data)
+        self._bind_output(binding, pair.present, present)
+
     def try_out(self, binding: Any) -> None:
         """Run a token without a past, and measure the logits.
 
@@ -132,7 +138,7 @@ class DecoderGraph:
                 hint="another export of the model may work",
             ) from exc
         shape = binding.get_outputs()[-1].shape()
-        if len(shape) != 3 or list(shape[:2]) != [1, 1] or shape[2] < 1:
+        if len(shape) != 3 or list(shape[:2]) != [1, self.num_logits(1, 1)] or shape[2] < 1:
             raise ModelFormatError(f"the logits have the shape {shape}, not (rows, tokens, vocab)")
         self.vocab_size = int(shape[2])
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
-from edge_llm.device.cpu import is_busy
 from edge_llm.errors import (
     BackendError,
     ConfigError,
+    DeviceUnavailableError,
     InsufficientMemoryError,
     ModelFormatError,
     UnsupportedModelError,
@@ -80,34 +81,79 @@ def _exception_classes() -> tuple[type[Exception], ...]:
     return tuple(v for v in values if isinstance(v, type) and issubclass(v, Exception))
 
 
-def open_session(path: Path, threads: int) -> Any:
-    """A session on the CPU with `threads` compute threads.
+CPU = "CPUExecutionProvider"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """How a session is opened."""
+
+    threads: int = 1
+    spins: bool = True
+    """Threads that wait look for work instead of sleeping."""
+    provider: str = CPU
+    """What runs as much of the graph as it can; the CPU runs the rest."""
+    provider_options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    devices: tuple[Any, ...] = ()
+    """Devices of a plugin provider; empty for those that the library was built with."""
+    fixed: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """Extents of free dimensions by name, which some providers need."""
+    entries: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Further configuration entries of the library."""
+
+
+def open_session(path: Path, settings: SessionSettings) -> Any:
+    """A session on a model file.
 
     Raises:
+        DeviceUnavailableError: another provider than the CPU refuses it.
         UnsupportedModelError: an operator or a type that this onnxruntime does not have.
         InsufficientMemoryError: the weights do not fit.
         ModelFormatError: it refuses the file for another reason.
     """
     library = load_library()
+    providers: list[Any] | None = None
     try:
+        options = _options(library, settings)
+        if settings.devices:
+            options.add_provider_for_devices(
+                list(settings.devices), dict(settings.provider_options)
+            )
+        elif settings.provider == CPU:
+            providers = [CPU]
+        else:
+            providers = [(settings.provider, dict(settings.provider_options)), CPU]
+        # Otherwise the library prints a line and quietly opens the model on the CPU alone.
         return library.InferenceSession(
-            os.fspath(path), _options(library, threads), providers=["CPUExecutionProvider"]
+            os.fspath(path), options, providers=providers, enable_fallback=0
         )
     except _errors as exc:
+        if settings.provider != CPU:
+            raise DeviceUnavailableError(
+                f"{settings.provider} cannot open {path.name!r}: {first_line(exc)}",
+                hint="check provider_options, or use device='cpu'",
+            ) from exc
         raise _refusal(path, exc) from exc
 
 
-def _options(library: ModuleType, threads: int) -> Any:
+def _options(library: ModuleType, settings: SessionSettings) -> Any:
     options = library.SessionOptions()
     options.log_severity_level = _FATAL
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = settings.threads
     options.inter_op_num_threads = 1
     options.execution_mode = library.ExecutionMode.ORT_SEQUENTIAL
     # Lengths change with every step, so a remembered pattern is never met again.
     options.enable_mem_pattern = False
-    if threads > 1 and is_busy():
+    for name, extent in settings.fixed.items():
+        options.add_free_dimension_override_by_name(name, extent)
+    entries = dict(settings.entries)
+    if settings.provider != CPU or settings.fixed:
+        entries["session.record_ep_graph_assignment_info"] = "1"
+    if not settings.spins:
         # A thread that spins for work keeps whoever else wants the processor from it.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        entries["session.intra_op.allow_spinning"] = "0"
+    for name, value in entries.items():
+        options.add_session_config_entry(name, value)
     return options
 
 

@@ -23,6 +23,9 @@ SMALL_MODEL_BYTES = 32 << 20
 FEWER_IS_BETTER = 1.05
 """A thread more must save more than this: it takes a core from others and costs power."""
 
+ANSWER_TOKENS = 32
+"""A spoken sentence."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cores:
@@ -98,12 +101,20 @@ class ThreadPlanner:
     """Decides for one model on one machine."""
 
     def __init__(
-        self, config: EdgeConfig, cores: Cores, free: FreeCores, memory: ThreadMemory
+        self,
+        config: EdgeConfig,
+        cores: Cores,
+        free: FreeCores,
+        memory: ThreadMemory,
+        *,
+        apart: bool = True,
     ) -> None:
+        """`apart` says that prompts can be read by another number of threads than writes tokens."""
         self._config = config
         self._cores = cores
         self._free = free
         self._memory = memory
+        self._apart = apart
 
     def plan(self, model: PlannedModel, measure: Timer) -> ThreadPlan:
         """The numbers of threads for a model that is loaded."""
@@ -153,15 +164,26 @@ class ThreadPlanner:
             return self._assumed("too slow to try several")
         if self._free.look_back():
             return self._assumed("others were using the cores while it was timed")
-        best = PlannedThreads(
-            fewest_of_the_fastest(timings.decode), fewest_of_the_fastest(timings.prefill)
-        )
+        best = best_threads(timings, apart=self._apart)
         self._memory.remember(key, best)
         return ThreadPlan(best.decode, best.prefill, "measured", _describe(timings))
 
     def _assumed(self, why: str) -> ThreadPlan:
         count = self._cores.candidates()[0]
         return ThreadPlan(count, count, "assumed", f"{self._cores.topology}; {why}")
+
+
+def best_threads(timings: Timings, *, apart: bool) -> PlannedThreads:
+    """The numbers that a measurement speaks for; not `apart`, one for both.
+
+    That one is the best for an answer of `ANSWER_TOKENS` after a chunk of prompt.
+    """
+    if apart:
+        decode, prefill = timings.decode, timings.prefill
+        return PlannedThreads(fewest_of_the_fastest(decode), fewest_of_the_fastest(prefill))
+    both = {n: ANSWER_TOKENS * s + timings.prefill[n] for n, s in timings.decode.items()}
+    best = fewest_of_the_fastest(both)
+    return PlannedThreads(best, best)
 
 
 def fewest_of_the_fastest(seconds: Mapping[int, float]) -> int:
