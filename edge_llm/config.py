@@ -25,6 +25,9 @@ ContextSize: TypeAlias = int | Literal["auto"]
 KVCacheType: TypeAlias = Literal["f16", "q8_0"]
 """How numbers are stored in the KV cache: 16 bits each, or 8.5."""
 
+Device: TypeAlias = Literal["auto", "cpu", "npu", "gpu"]
+"""What computes; "auto" takes an NPU or GPU that can run all of an ONNX model, else the CPU."""
+
 OTHER_ENVIRONMENT = frozenset({"EDGE_LLM_PEERS", "EDGE_LLM_PYTHON", "EDGE_LLM_TEST_MODEL"})
 """Variables with our prefix that belong to the scripts and tests, not to the runtime."""
 
@@ -42,6 +45,10 @@ class LoadOptions(TypedDict, total=False):
     keep_alive: float | None
     prefill_threads: int | None
     reserve_cores: int
+    device: Device
+    provider: str | None
+    provider_options: dict[str, str] | None
+    cpu_fallback: bool
     system_prompt: str | None
     chat_template: str | None
     overflow: Overflow
@@ -80,6 +87,17 @@ class EdgeConfig:
     keep_alive: float | None = None
     """Unload the model after so many seconds without a request, at least 1, and load it again for
     the next one; None keeps it."""
+    device: Device = "auto"
+    """What an ONNX model runs on; "auto" takes an NPU or GPU that can run all of it, else the
+    CPU. GGUF models run on the CPU."""
+    provider: str | None = None
+    """The execution provider of an ONNX model, such as "qnn" or "openvino"; None takes one that
+    has the device."""
+    provider_options: dict[str, str] | None = None
+    """Options of that provider, under its own names."""
+    cpu_fallback: bool = False
+    """Whether the CPU may run what a chosen device or provider cannot; otherwise such a model is
+    refused."""
     system_prompt: str | None = None
     """Put before conversations that bring no system message of their own."""
     chat_template: str | None = None
@@ -113,6 +131,7 @@ class EdgeConfig:
         _require_count("reserve_cores", self.reserve_cores, least=0, most=511)
         _require_count("cache_max_mb", self.cache_max_mb, least=0)
         _require_count("cache_daily_write_mb", self.cache_daily_write_mb, least=0)
+        _check_device(self)
         if self.overflow not in get_args(Overflow):
             raise ConfigError(_not_one_of("overflow", Overflow, self.overflow))
 
@@ -182,6 +201,22 @@ def _not_one_of(name: str, choices: object, value: object) -> str:
     return f"{name} must be {allowed}, not {value!r}"
 
 
+def _check_device(config: EdgeConfig) -> None:
+    if config.device not in get_args(Device):
+        raise ConfigError(_not_one_of("device", Device, config.device))
+    if not isinstance(config.cpu_fallback, bool):
+        raise ConfigError(f"cpu_fallback must be True or False, not {config.cpu_fallback!r}")
+    options = config.provider_options
+    if options is None:
+        return
+    if not isinstance(options, dict) or not all(
+        isinstance(text, str) for item in options.items() for text in item
+    ):
+        raise ConfigError(f"provider_options must map names to texts, not {options!r}")
+    if config.provider is None and config.device == "auto":
+        raise ConfigError("provider_options without a provider", hint="set provider or device too")
+
+
 def _check_context_size(value: object) -> None:
     if isinstance(value, str) and value != "auto":
         raise ConfigError(f"context_size must be a whole number or 'auto', not {value!r}")
@@ -232,11 +267,19 @@ def _context_size(text: str) -> ContextSize:
     return "auto" if text == "auto" else int(text)
 
 
+def _provider_options(text: str) -> dict[str, str]:
+    pairs = [item.partition("=") for item in text.split(",")]
+    if not all(name and sign for name, sign, _ in pairs):
+        raise ValueError(text)
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
 _PARSERS: Mapping[str, tuple[Callable[[str], Any], str]] = MappingProxyType(
     {
         "int": (int, "a whole number"),
         "float": (float, "a number"),
         "bool": (_parse_flag, "1 or 0, true or false, yes or no, on or off"),
+        "dict[str, str]": (_provider_options, "name=value, separated by commas"),
         "ContextSize": (_context_size, "a whole number or 'auto'"),
     }
 )

@@ -3,13 +3,15 @@
 ```
 EdgeLLMError
 ├─ ConfigError
-│   └─ UnknownOptionError          also a TypeError: an option name nobody knows
+│   ├─ UnknownOptionError          also a TypeError: an option name nobody knows
+│   └─ DeviceUnavailableError      no such device or execution provider here
 ├─ ModelError
 │   ├─ ModelNotFoundError          404
 │   ├─ ModelFormatError            the file is not what it claims to be
 │   │   ├─ NotGGUFError
 │   │   ├─ TruncatedModelError
 │   │   └─ UnsupportedModelError   a sound file that this build cannot run
+│   │       └─ DevicePlacementError the chosen device cannot run all of it
 │   └─ InsufficientMemoryError
 ├─ RequestError                    400
 │   ├─ InvalidParameterError       also a ValueError: a known option with a bad value
@@ -32,7 +34,7 @@ import difflib
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
 class EdgeLLMError(Exception):
@@ -65,6 +67,12 @@ class UnknownOptionError(ConfigError, TypeError):
 
     code = "unknown_option"
     status_code = 400
+
+
+class DeviceUnavailableError(ConfigError):
+    """The chosen device or execution provider is not here, or does not start."""
+
+    code = "device_unavailable"
 
 
 class ModelError(EdgeLLMError):
@@ -102,6 +110,17 @@ class UnsupportedModelError(ModelFormatError):
     """The file is sound, but this build of the native library cannot run it."""
 
     code = "model_unsupported"
+
+
+class DevicePlacementError(UnsupportedModelError):
+    """The chosen device cannot run the whole graph, and nothing may run elsewhere unsaid."""
+
+    code = "device_placement"
+
+    def __init__(self, message: str, *, elsewhere: Mapping[str, int], hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.elsewhere = dict(elsewhere)
+        """Number of nodes that would have run elsewhere, by operator."""
 
 
 class InsufficientMemoryError(ModelError):

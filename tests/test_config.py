@@ -42,6 +42,12 @@ WRONG: list[tuple[dict[str, Any], dict[str, str], str]] = [
     ({"kv_cache_type": "q4_0"}, {}, "'f16' or 'q8_0', not 'q4_0'"),
     ({}, {"EDGE_LLM_KV_CACHE_TYPE": "f32"}, "'f16' or 'q8_0', not 'f32'"),
     ({"prefill_threads": 0}, {}, "from 1"),
+    ({"device": "tpu"}, {}, "'npu' or 'gpu', not 'tpu'"),
+    ({}, {"EDGE_LLM_DEVICE": "tpu"}, "'npu' or 'gpu', not 'tpu'"),
+    ({"cpu_fallback": 1}, {}, "True or False"),
+    ({"provider": "qnn", "provider_options": {"a": 1}}, {}, "names to texts"),
+    ({"provider_options": {"a": "1"}}, {}, "without a provider"),
+    ({"provider": "qnn"}, {"EDGE_LLM_PROVIDER_OPTIONS": "a"}, "name=value"),
     ({"reserve_cores": -1}, {}, "from 0"),
     ({"cache_max_mb": -1}, {}, "from 0 to"),
     ({}, {"EDGE_LLM_CACHE_DAILY_WRITE_MB": "lots"}, "whole number, not 'lots'"),
@@ -117,3 +123,11 @@ def test_overflow_of_a_request_is_checked() -> None:
     assert checked_overflow("error", "drop_oldest") == "error"
     with pytest.raises(InvalidParameterError, match="'cut'"):
         checked_overflow("cut", "error")
+
+
+def test_options_of_a_provider_can_be_set_in_the_environment() -> None:
+    environ = {"EDGE_LLM_PROVIDER": "qnn", "EDGE_LLM_PROVIDER_OPTIONS": "soc_model=60, a=b=c"}
+
+    assert load_config({}, environ) == EdgeConfig(
+        provider="qnn", provider_options={"soc_model": "60", "a": "b=c"}
+    )

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_llm.hub.gguf_memory import MemoryEstimate
+from edge_llm.hub.memory_estimate import MemoryEstimate
 from edge_llm.prompt.tokenizer import Tokenizer
 
 Interrupt: TypeAlias = Callable[[], bool]
@@ -50,6 +50,31 @@ class ThreadPlan:
     reason: str
     """One clause for people."""
 
+    def because(self, more: str) -> ThreadPlan:
+        """The same plan with a further clause."""
+        return replace(self, reason=f"{self.reason}; {more}")
+
+
+DeviceKind: TypeAlias = Literal["cpu", "gpu", "npu"]
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the nodes of a graph run, as the library itself reports it."""
+
+    device: DeviceKind
+    provider: str
+    """The execution provider that was chosen."""
+    nodes: Mapping[str, int]
+    """Number of nodes by execution provider."""
+    note: str = ""
+    """Why not elsewhere, where that was wanted; one clause for people."""
+
+    @property
+    def num_elsewhere(self) -> int:
+        """Nodes that another provider than the chosen one runs."""
+        return sum(count for name, count in self.nodes.items() if name != self.provider)
+
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
@@ -67,6 +92,8 @@ class ModelInfo:
     """How many threads compute; None where the backend has no say in it."""
     memory: MemoryEstimate | None = None
     """What the model was estimated to need before it was loaded; None where nobody estimated."""
+    placement: Placement | None = None
+    """What runs where; None where the backend knows only one place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +160,12 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def fork(self, source: int, target: int) -> None:
-        """Make the empty sequence `target` continue from all that `source` holds."""
+    def fork(self, source: int, target: int, length: int | None = None) -> None:
+        """Make the empty sequence `target` continue from what `source` holds.
+
+        With a `length` from its first tokens alone, where that saves copying the rest: a backend
+        that shares cells may take them all.
+        """
 
     @abstractmethod
     def truncate(self, seq_id: int, length: int) -> bool:

@@ -46,6 +46,12 @@ def _global_options(
     pass
 
 
+ProviderOptions = Annotated[
+    list[str] | None,
+    typer.Option("--provider-option", metavar="NAME=VALUE", help="Of the provider; may repeat."),
+]
+
+
 @app.command()
 def chat(  # noqa: PLR0913 — one parameter is one option of the command line
     prompt: Annotated[
@@ -92,6 +98,22 @@ def chat(  # noqa: PLR0913 — one parameter is one option of the command line
     reserve_cores: Annotated[
         int | None, typer.Option("--reserve-cores", help="Cores to leave to other programs.")
     ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", help="For ONNX models: 'auto', 'cpu', 'npu' or 'gpu'."),
+    ] = None,
+    provider: Annotated[
+        str | None,
+        typer.Option("--provider", help="For ONNX models: 'qnn', 'openvino', 'coreml' or 'cpu'."),
+    ] = None,
+    provider_option: ProviderOptions = None,
+    cpu_fallback: Annotated[
+        bool | None,
+        typer.Option(
+            "--cpu-fallback/--no-cpu-fallback",
+            help="Let the CPU run what the chosen device cannot.",
+        ),
+    ] = None,
     worker: Annotated[
         bool | None,
         typer.Option("--worker/--no-worker", help="Run the engine in a process of its own."),
@@ -125,6 +147,10 @@ def chat(  # noqa: PLR0913 — one parameter is one option of the command line
         "context_size": _read_context_size(context_size),
         "kv_cache_type": kv_cache_type,
         "threads": threads,
+        "device": device,
+        "provider": provider,
+        "provider_options": _read_options(provider_option),
+        "cpu_fallback": cpu_fallback,
         "worker": worker,
         "keep_alive": keep_alive,
         "prefill_threads": prefill_threads,
@@ -152,6 +178,18 @@ def chat(  # noqa: PLR0913 — one parameter is one option of the command line
 def _read_context_size(text: str | None) -> int | str | None:
     """A number where it is one; the configuration, costly to import here, judges all else."""
     return int(text) if text is not None and text.isascii() and text.isdigit() else text
+
+
+def _read_options(pairs: list[str] | None) -> dict[str, str] | None:
+    if not pairs:
+        return None
+    parts = [pair.partition("=") for pair in pairs]
+    wrong = [
+        pair for pair, (name, sign, _) in zip(pairs, parts, strict=True) if not name or not sign
+    ]
+    if wrong:
+        raise ConfigError(f"--provider-option must be NAME=VALUE, not {wrong[0]!r}")
+    return {name: value for name, _, value in parts}
 
 
 cache_app = typer.Typer(

@@ -11,6 +11,9 @@ _CGROUP_FILES = (
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
 
+LEAST_RESERVE_BYTES = 64 << 20
+MOST_RESERVE_BYTES = 1 << 30
+
 
 def available_memory_bytes(cgroup: Path = CGROUP) -> int:
     """Bytes that can be taken without swapping, within the machine and the control group."""
@@ -37,6 +40,11 @@ def _available_in(group: Path) -> int | None:
             continue
         return max(0, limit - usage + cache)
     return None
+
+
+def reserve_bytes(free_bytes: int) -> int:
+    """What `context_size="auto"` leaves to everything else: an eighth, 64 MiB to 1 GiB."""
+    return min(max(free_bytes // 8, LEAST_RESERVE_BYTES), MOST_RESERVE_BYTES)
 
 
 def describe_bytes(count: int) -> str:

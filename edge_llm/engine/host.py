@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeAlias
 
 from edge_llm.config import EdgeConfig
 from edge_llm.engine.request import EngineRequest, SequenceEvent
-from edge_llm.hub.gguf_memory import MemoryEstimate
+from edge_llm.hub.memory_estimate import MemoryEstimate
 from edge_llm.hub.resolve import ModelReference
 from edge_llm.prompt.encode import EncodedPrompt
 from edge_llm.types import SamplingParams

@@ -18,7 +18,7 @@ from edge_llm.config import EdgeConfig
 from edge_llm.engine.host import HostSettings, ModelFacts
 from edge_llm.engine.request import Constraint, EngineRequest, SequenceEvent
 from edge_llm.errors import BackendError, EdgeLLMError
-from edge_llm.hub.gguf_memory import MemoryEstimate
+from edge_llm.hub.memory_estimate import MemoryEstimate
 from edge_llm.hub.resolve import ModelReference
 from edge_llm.prompt.encode import EncodedPrompt
 from edge_llm.prompt.thinking import ThinkingBudget

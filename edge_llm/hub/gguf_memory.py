@@ -17,6 +17,7 @@ from edge_llm.hub.gguf_architectures import LAYERS_WITHOUT_ATTENTION, RECURRENT
 from edge_llm.hub.gguf_file import GGUFFile
 from edge_llm.hub.gguf_info import per_layer
 from edge_llm.hub.gguf_types import GGUFArray, GGUFValue
+from edge_llm.hub.memory_estimate import MemoryEstimate
 
 CONTEXT_PADDING = 256
 """Source: llama-context.cpp, `n_ctx = GGML_PAD(n_ctx, 256)`."""
@@ -33,26 +34,6 @@ none to 515k merges (Llama 2 and 3, GPT-2, Qwen 2, DeepSeek, Gemma 4): within 15
 
 _ALTERNATES = frozenset(("qwen3next", "qwen35", "qwen35moe", "qwen4exp", "minimax-01"))
 """Recurrent layers by an interval instead of by head counts of 0."""
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryEstimate:
-    """Bytes that a loaded model keeps in use at full speed."""
-
-    weights: int
-    """Counted once: a kernel that wants another layout copies them, and the pages of the file they
-    came from then stay in the page cache only for as long as nobody needs the room."""
-    kv_cache: int
-    """State of all sequences."""
-    compute: int
-    """Activations of one batch, and rows of logits."""
-    overhead: int
-    """Vocabulary, graph and bookkeeping."""
-
-    @property
-    def total(self) -> int:
-        """All of it."""
-        return self.weights + self.kv_cache + self.compute + self.overhead
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from edge_llm.backends.llama_cpp.fit import Fit, fit_memory, reserve_bytes
+from edge_llm.backends.llama_cpp.fit import Fit, fit_memory
 from edge_llm.config import EdgeConfig
+from edge_llm.device.memory import reserve_bytes
 from edge_llm.errors import ConfigError, InsufficientMemoryError
 from edge_llm.hub.gguf import GGUFFile, read_gguf
 from edge_llm.hub.gguf_memory import ContextShape, estimate_memory

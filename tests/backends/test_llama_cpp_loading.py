@@ -11,7 +11,7 @@ import pytest
 from edge_llm.backends import load_backend
 from edge_llm.backends.base import Backend, BatchItem
 from edge_llm.backends.llama_cpp.backend import LlamaCppBackend, fingerprint_states
-from edge_llm.backends.llama_cpp.thread_memory import FILE_NAME
+from edge_llm.backends.threads.memory import FILE_NAME
 from edge_llm.config import EdgeConfig, KVCacheType, cache_folder, load_config
 from edge_llm.device.free_cores import FreeCores
 from edge_llm.engine.snapshot_folder import SnapshotFolder

@@ -5,34 +5,30 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edge_llm.backends.base import Interrupt, ThreadPlan
-from edge_llm.backends.llama_cpp.active_threads import ActiveThreads
-from edge_llm.backends.llama_cpp.thread_memory import (
+from edge_llm.backends.threads.active import ActiveThreads
+from edge_llm.backends.threads.memory import (
     FILE_NAME,
     MAX_ENTRIES,
     PlannedThreads,
     ThreadMemory,
 )
-from edge_llm.backends.llama_cpp.thread_plan import (
+from edge_llm.backends.threads.plan import (
     Cores,
+    PlannedModel,
     ThreadPlanner,
     Timings,
     fewest_of_the_fastest,
-    model_key,
 )
-from edge_llm.backends.llama_cpp.thread_timing import LIMIT_S, TOTAL_BUDGET_S, time_threads
+from edge_llm.backends.threads.timing import LIMIT_S, TOTAL_BUDGET_S, time_threads
 from edge_llm.config import EdgeConfig
 from edge_llm.device.free_cores import FreeCores
 from edge_llm.device.topology import Cluster, Topology
-from edge_llm.hub.gguf import read_gguf
-from edge_llm.hub.gguf_info import GGUFModelInfo
-from tests.support.gguf_files import write_tiny_model
 
 PI5 = Topology((Cluster(0, 4, 4),))
 RK3588 = Topology((Cluster(1024, 4, 4), Cluster(530, 4, 4)))
@@ -79,11 +75,7 @@ class Meter:
         return self.others
 
 
-@pytest.fixture
-def info(tmp_path: Path) -> GGUFModelInfo:
-    """A model whose weights are worth several threads, by its own account."""
-    found = read_gguf(write_tiny_model(tmp_path / "m.gguf")).info
-    return replace(found, weight_bytes=400 << 20)
+MODEL = PlannedModel("qwen2 Q4_0", 400 << 20, "1.0")
 
 
 class Bench:
@@ -102,74 +94,67 @@ class Bench:
         self.tried.append(candidates)
         return self.timings
 
-    def plan(self, info: GGUFModelInfo, library: str = "1.0") -> ThreadPlan:
-        return self.planner.plan(info, library, self.time)
+    def plan(self, model: PlannedModel = MODEL) -> ThreadPlan:
+        return self.planner.plan(model, self.time)
 
 
 def decided(plan: ThreadPlan) -> tuple[int, int, str]:
     return plan.decode, plan.prefill, plan.origin
 
 
-def test_what_was_measured_is_remembered(tmp_path: Path, info: GGUFModelInfo) -> None:
+def test_what_was_measured_is_remembered(tmp_path: Path) -> None:
     first, second = Bench(tmp_path), Bench(tmp_path)
 
-    assert decided(first.plan(info)) == (2, 4, "measured")
-    assert decided(second.plan(info)) == (2, 4, "remembered")
+    assert decided(first.plan()) == (2, 4, "measured")
+    assert decided(second.plan()) == (2, 4, "remembered")
     assert (len(first.tried), len(second.tried)) == (1, 0)
 
 
-def test_another_model_machine_or_library_is_measured_anew(
-    tmp_path: Path, info: GGUFModelInfo
-) -> None:
-    Bench(tmp_path).plan(info)
+def test_another_model_machine_or_library_is_measured_anew(tmp_path: Path) -> None:
+    Bench(tmp_path).plan()
 
     for changed in (
-        replace(info, weight_bytes=info.weight_bytes * 2),
-        replace(info, quantization="Q8_0"),
-        replace(info, architecture="qwen3"),
+        MODEL._replace(weight_bytes=MODEL.weight_bytes * 2),
+        MODEL._replace(kind="qwen2 Q8_0"),
+        MODEL._replace(library="1.1"),
     ):
         assert Bench(tmp_path).plan(changed).origin == "measured"
-    assert Bench(tmp_path).plan(info, "1.1").origin == "measured"
     for cores in (Cores(RK3588), Cores(PI5, quota=3.0), Cores(PI5, reserve=1)):
-        assert Bench(tmp_path, cores=cores).plan(info).origin == "measured"
-    assert Bench(tmp_path).plan(info).origin == "remembered"
+        assert Bench(tmp_path, cores=cores).plan().origin == "measured"
+    assert Bench(tmp_path).plan().origin == "remembered"
 
 
-def test_models_of_about_one_size_share_what_was_measured(info: GGUFModelInfo) -> None:
-    larger = replace(info, weight_bytes=int(info.weight_bytes * 1.05))
+def test_models_of_about_one_size_share_what_was_measured() -> None:
+    larger = MODEL._replace(weight_bytes=int(MODEL.weight_bytes * 1.05))
 
-    assert model_key(info, "1") == model_key(larger, "1")
+    assert MODEL.key() == larger.key()
 
 
-def test_on_a_busy_machine_nothing_is_measured_or_remembered(
-    tmp_path: Path, info: GGUFModelInfo
-) -> None:
+def test_on_a_busy_machine_nothing_is_measured_or_remembered(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.meter.others = 1.0
 
-    assert decided(bench.plan(info)) == (4, 4, "assumed")
+    assert decided(bench.plan()) == (4, 4, "assumed")
     assert bench.tried == []
     assert not (tmp_path / FILE_NAME).exists()
 
 
-def test_what_others_disturbed_is_not_believed(tmp_path: Path, info: GGUFModelInfo) -> None:
+def test_what_others_disturbed_is_not_believed(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
 
     def disturbed(candidates: Sequence[int]) -> Timings:
         bench.meter.others = 2.0
         return Timings({4: 9.0, 1: 1.0}, {4: 9.0, 1: 1.0})
 
-    assert decided(bench.planner.plan(info, "1", disturbed)) == (4, 4, "assumed")
+    assert decided(bench.planner.plan(MODEL, disturbed)) == (4, 4, "assumed")
     assert not (tmp_path / FILE_NAME).exists()
 
 
-def test_a_board_too_slow_to_measure_takes_its_big_cores(
-    tmp_path: Path, info: GGUFModelInfo
-) -> None:
+def test_a_board_too_slow_to_measure_takes_its_big_cores(tmp_path: Path) -> None:
     bench = Bench(tmp_path, cores=Cores(RK3588))
     bench.timings = None
 
-    assert decided(bench.plan(info)) == (4, 4, "assumed")
+    assert decided(bench.plan()) == (4, 4, "assumed")
 
 
 @pytest.mark.parametrize(
@@ -181,18 +166,16 @@ def test_a_board_too_slow_to_measure_takes_its_big_cores(
     ],
 )
 def test_what_is_set_goes_before_what_is_measured(
-    tmp_path: Path, info: GGUFModelInfo, options: dict[str, Any], expected: tuple[int, int, str]
+    tmp_path: Path, options: dict[str, Any], expected: tuple[int, int, str]
 ) -> None:
-    assert decided(Bench(tmp_path, **options).plan(info)) == expected
+    assert decided(Bench(tmp_path, **options).plan()) == expected
 
 
-def test_a_small_model_and_a_single_core_need_no_measurement(
-    tmp_path: Path, info: GGUFModelInfo
-) -> None:
+def test_a_small_model_and_a_single_core_need_no_measurement(tmp_path: Path) -> None:
     small = Bench(tmp_path)
-    assert decided(small.plan(replace(info, weight_bytes=1 << 20))) == (1, 1, "assumed")
+    assert decided(small.plan(MODEL._replace(weight_bytes=1 << 20))) == (1, 1, "assumed")
     single = Bench(tmp_path, cores=Cores(PI5, reserve=3))
-    assert decided(single.plan(info)) == (1, 1, "assumed")
+    assert decided(single.plan()) == (1, 1, "assumed")
     assert small.tried == single.tried == []
 
 

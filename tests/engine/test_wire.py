@@ -21,7 +21,7 @@ from edge_llm.errors import (
     EdgeLLMError,
     InvalidParameterError,
 )
-from edge_llm.hub.gguf_memory import MemoryEstimate
+from edge_llm.hub.memory_estimate import MemoryEstimate
 from edge_llm.hub.resolve import ModelReference
 from edge_llm.prompt.encode import EncodedPrompt
 from edge_llm.prompt.thinking import ThinkingBudget
@@ -126,7 +126,13 @@ def test_settings_arrive_with_an_absolute_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    config = EdgeConfig(model="m.gguf", context_size=512, system_prompt="Be brief. é")
+    config = EdgeConfig(
+        model="m.gguf",
+        context_size=512,
+        system_prompt="Be brief. é",
+        provider="qnn",
+        provider_options={"soc_model": "60"},
+    )
     settings = HostSettings(ModelReference("m", Path("m.gguf")), config, "{{ messages }}")
 
     arrived = wire.unpack_settings(through_pipe(wire.pack_settings(settings)))

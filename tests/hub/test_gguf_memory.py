@@ -14,7 +14,6 @@ from edge_llm.config import KVCacheType
 from edge_llm.hub.gguf import read_gguf
 from edge_llm.hub.gguf_memory import (
     ContextShape,
-    MemoryEstimate,
     activation_bytes,
     attention_bytes,
     estimate_memory,
@@ -22,6 +21,7 @@ from edge_llm.hub.gguf_memory import (
     recurrent_bytes,
     refuses_kv_type,
 )
+from edge_llm.hub.memory_estimate import MemoryEstimate
 from tests.support.gguf_files import ARRAY, BOOL, U32, Key, TinySpec, write_tiny_model
 
 MEASURE = """

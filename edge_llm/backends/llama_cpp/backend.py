@@ -27,20 +27,25 @@ from edge_llm.backends.base import (
     ModelInfo,
     ThreadPlan,
 )
-from edge_llm.backends.llama_cpp.active_threads import ActiveThreads
 from edge_llm.backends.llama_cpp.batch import TokenBatch
 from edge_llm.backends.llama_cpp.fit import fit_memory
 from edge_llm.backends.llama_cpp.native import LLAMA_CPP_PYTHON_VERSION, load_library
-from edge_llm.backends.llama_cpp.thread_memory import ThreadMemory
-from edge_llm.backends.llama_cpp.thread_plan import ThreadPlanner, Timings, cores_for
-from edge_llm.backends.llama_cpp.thread_timing import time_threads
 from edge_llm.backends.llama_cpp.tokenizer import LlamaTokenizer
+from edge_llm.backends.threads.active import ActiveThreads
+from edge_llm.backends.threads.memory import ThreadMemory
+from edge_llm.backends.threads.plan import PlannedModel, ThreadPlanner, Timings, cores_for
+from edge_llm.backends.threads.timing import time_threads
 from edge_llm.config import EdgeConfig, KVCacheType, cache_folder
 from edge_llm.device.free_cores import FreeCores
 from edge_llm.device.memory import available_memory_bytes
 from edge_llm.device.topology import read_topology
 from edge_llm.device.usage import OthersMeter
-from edge_llm.errors import BackendError, InsufficientMemoryError, ModelFormatError
+from edge_llm.errors import (
+    BackendError,
+    DeviceUnavailableError,
+    InsufficientMemoryError,
+    ModelFormatError,
+)
 from edge_llm.hub.fingerprint import (
     SnapshotSettings,
     content_fingerprint,
@@ -63,7 +68,9 @@ def load_llama_cpp(path: Path, config: EdgeConfig) -> LlamaCppBackend:
     Raises:
         ModelFormatError: damaged, or not runnable by this llama.cpp.
         InsufficientMemoryError: it would not fit in what is free.
+        DeviceUnavailableError: another device than the CPU was chosen.
     """
+    _check_device(config)
     # Begins to watch now, so that the time of loading tells how busy the machine is.
     meter = OthersMeter()
     file = read_gguf(path)
@@ -84,13 +91,26 @@ def load_llama_cpp(path: Path, config: EdgeConfig) -> LlamaCppBackend:
     )
     backend.info = replace(backend.info, memory=estimate)
     planner = ThreadPlanner(config, cores, free, ThreadMemory(cache_folder(config)))
-    library = f"llama-cpp-python {LLAMA_CPP_PYTHON_VERSION}"
+    model = PlannedModel(
+        f"{file.info.architecture} {file.info.quantization}",
+        file.info.weight_bytes,
+        f"llama-cpp-python {LLAMA_CPP_PYTHON_VERSION}",
+    )
     try:
-        backend.use_threads(planner.plan(file.info, library, backend.time_threads), free)
+        backend.use_threads(planner.plan(model, backend.time_threads), free)
     except BaseException:
         backend.close()
         raise
     return backend
+
+
+def _check_device(config: EdgeConfig) -> None:
+    if config.device in ("npu", "gpu") or config.provider is not None:
+        chosen = config.provider or config.device.upper()
+        raise DeviceUnavailableError(
+            f"GGUF models run on the CPU here, not on {chosen}",
+            hint="leave device and provider out, or take the model as ONNX",
+        )
 
 
 def fingerprint_states(path: Path, kv_cache_type: KVCacheType = "f16") -> str:
@@ -287,8 +307,8 @@ class LlamaCppBackend(Backend):
         buffer = (ctypes.c_float * (shape[0] * shape[1])).from_address(address)
         return np.ctypeslib.as_array(buffer).reshape(shape)
 
-    def fork(self, source: int, target: int) -> None:
-        """See `Backend.fork`; the cells are shared, nothing is copied."""
+    def fork(self, source: int, target: int, length: int | None = None) -> None:
+        """See `Backend.fork`; all cells are shared, nothing is copied."""
         self._lib.llama_memory_seq_cp(
             self._memory, self._checked(source), self._checked(target), -1, -1
         )

@@ -7,18 +7,18 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from edge_llm.config import EdgeConfig
-from edge_llm.device.memory import describe_bytes
+from edge_llm.device.memory import describe_bytes, reserve_bytes
 from edge_llm.errors import ConfigError, InsufficientMemoryError
 from edge_llm.hub.gguf import GGUFFile
 from edge_llm.hub.gguf_memory import (
     CONTEXT_PADDING,
     ContextShape,
-    MemoryEstimate,
     estimate_memory,
     largest_context,
     recurrent_bytes,
     refuses_kv_type,
 )
+from edge_llm.hub.memory_estimate import MemoryEstimate
 
 logger = logging.getLogger(__name__)
 
@@ -27,9 +27,6 @@ DEFAULT_MAX_CONTEXT = 4096
 
 MAX_BATCHED_TOKENS = 512
 """Tokens per forward: llama.cpp's own default for a physical batch."""
-
-LEAST_RESERVE_BYTES = 64 << 20
-MOST_RESERVE_BYTES = 1 << 30
 
 
 class Fit(NamedTuple):
@@ -91,11 +88,6 @@ def _shape(file: GGUFFile, config: EdgeConfig, free_bytes: int) -> ContextShape:
         return replace(shape, context_size=max(fitting, least))
     size = config.context_size or min(file.info.context_length, DEFAULT_MAX_CONTEXT)
     return replace(shape, context_size=size)
-
-
-def reserve_bytes(free_bytes: int) -> int:
-    """What `context_size="auto"` leaves to everything else: an eighth, 64 MiB to 1 GiB."""
-    return min(max(free_bytes // 8, LEAST_RESERVE_BYTES), MOST_RESERVE_BYTES)
 
 
 def advice(file: GGUFFile, shape: ContextShape, free_bytes: int) -> str:

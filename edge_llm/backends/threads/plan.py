@@ -6,15 +6,14 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from edge_llm.backends.base import ThreadPlan
-from edge_llm.backends.llama_cpp.thread_memory import PlannedThreads, ThreadMemory
+from edge_llm.backends.threads.memory import PlannedThreads, ThreadMemory
 from edge_llm.config import EdgeConfig
 from edge_llm.device.cpu import cpu_name, cpu_quota
 from edge_llm.device.free_cores import FreeCores
 from edge_llm.device.topology import Topology
-from edge_llm.hub.gguf_info import GGUFModelInfo
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +22,9 @@ SMALL_MODEL_BYTES = 32 << 20
 
 FEWER_IS_BETTER = 1.05
 """A thread more must save more than this: it takes a core from others and costs power."""
+
+ANSWER_TOKENS = 32
+"""A spoken sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,27 +82,43 @@ Timer: TypeAlias = Callable[[Sequence[int]], Timings | None]
 """Times numbers of threads on the loaded model; None when it is too slow to try several."""
 
 
-def model_key(info: GGUFModelInfo, library: str) -> str:
-    """What of a model its best number of threads depends on: kernels, and a class of sizes."""
-    # Classes a factor of 1.4 wide: fine-tunes and their neighbours share one.
-    size = round(2 * math.log2(max(1, info.weight_bytes) / (1 << 20)))
-    return f"{info.architecture} {info.quantization} 2^{size / 2:g} MiB; {library}"
+class PlannedModel(NamedTuple):
+    """What of a model its best number of threads depends on."""
+
+    kind: str
+    """What chooses the kernels: architecture, quantisation."""
+    weight_bytes: int
+    library: str
+    """Name and version."""
+
+    def key(self) -> str:
+        """The kernels, and a class of sizes a factor of 1.4 wide: neighbours share one."""
+        size = round(2 * math.log2(max(1, self.weight_bytes) / (1 << 20)))
+        return f"{self.kind} 2^{size / 2:g} MiB; {self.library}"
 
 
 class ThreadPlanner:
     """Decides for one model on one machine."""
 
     def __init__(
-        self, config: EdgeConfig, cores: Cores, free: FreeCores, memory: ThreadMemory
+        self,
+        config: EdgeConfig,
+        cores: Cores,
+        free: FreeCores,
+        memory: ThreadMemory,
+        *,
+        apart: bool = True,
     ) -> None:
+        """`apart` says that prompts can be read by another number of threads than writes tokens."""
         self._config = config
         self._cores = cores
         self._free = free
         self._memory = memory
+        self._apart = apart
 
-    def plan(self, info: GGUFModelInfo, library: str, measure: Timer) -> ThreadPlan:
+    def plan(self, model: PlannedModel, measure: Timer) -> ThreadPlan:
         """The numbers of threads for a model that is loaded."""
-        found = self._configured(self._find(info, library, measure))
+        found = self._configured(self._find(model, measure))
         logger.info(
             "%d threads decode, %d prefill (%s: %s)",
             found.decode,
@@ -118,15 +136,15 @@ class ThreadPlanner:
             return found
         return replace(found, prefill=prefill, reason=f"{found.reason}; prefill as set")
 
-    def _find(self, info: GGUFModelInfo, library: str, measure: Timer) -> ThreadPlan | None:
+    def _find(self, model: PlannedModel, measure: Timer) -> ThreadPlan | None:
         """What is right when nothing is set; None when `threads` is."""
         if self._config.threads is not None:
             return None
-        if info.weight_bytes < SMALL_MODEL_BYTES:
+        if model.weight_bytes < SMALL_MODEL_BYTES:
             return ThreadPlan(1, 1, "assumed", "a small model computes fastest on one core")
         if self._cores.limit == 1:
             return ThreadPlan(1, 1, "assumed", "one core is usable")
-        key = f"{self._cores.key()}; {model_key(info, library)}"
+        key = f"{self._cores.key()}; {model.key()}"
         known = self._memory.recall(key)
         if known is not None:
             self._free.look_back()  # so that the first token already makes room for others
@@ -147,15 +165,26 @@ class ThreadPlanner:
             return self._assumed("too slow to try several")
         if self._free.look_back():
             return self._assumed("others were using the cores while it was timed")
-        best = PlannedThreads(
-            fewest_of_the_fastest(timings.decode), fewest_of_the_fastest(timings.prefill)
-        )
+        best = best_threads(timings, apart=self._apart)
         self._memory.remember(key, best)
         return ThreadPlan(best.decode, best.prefill, "measured", _describe(timings))
 
     def _assumed(self, why: str) -> ThreadPlan:
         count = self._cores.candidates()[0]
         return ThreadPlan(count, count, "assumed", f"{self._cores.topology}; {why}")
+
+
+def best_threads(timings: Timings, *, apart: bool) -> PlannedThreads:
+    """The numbers that a measurement speaks for; not `apart`, one for both.
+
+    That one is the best for an answer of `ANSWER_TOKENS` after a chunk of prompt.
+    """
+    if apart:
+        decode, prefill = timings.decode, timings.prefill
+        return PlannedThreads(fewest_of_the_fastest(decode), fewest_of_the_fastest(prefill))
+    both = {n: ANSWER_TOKENS * s + timings.prefill[n] for n, s in timings.decode.items()}
+    best = fewest_of_the_fastest(both)
+    return PlannedThreads(best, best)
 
 
 def fewest_of_the_fastest(seconds: Mapping[int, float]) -> int:

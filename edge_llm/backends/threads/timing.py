@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from edge_llm.backends.base import ForwardInterruptedError, Interrupt
-from edge_llm.backends.llama_cpp.thread_plan import Timings
+from edge_llm.backends.threads.plan import Timings
 
 DECODE_BUDGET_S = 0.7
 """After this no more decode steps begin."""
