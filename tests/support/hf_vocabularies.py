@@ -23,8 +23,10 @@ def tokenizer_of(path: Path) -> dict[str, Any]:
     file = read_gguf(path)
     tokens = _strings(file, "tokenizer.ggml.tokens")
     types = _array(file, "tokenizer.ggml.token_type").numbers()
+    # Phi-3's control tokens swallow white space after them. Source: its tokenizer.json.
+    is_phi = "<|assistant|>" in tokens[-80:]
     added = [
-        added_token(i, text, special=kind != USER_DEFINED, rstrip=_strips(file, text))
+        added_token(i, text, special=kind != USER_DEFINED, rstrip=is_phi and text.startswith("<|"))
         for i, (text, kind) in enumerate(zip(tokens, types, strict=True))
         if kind in (UNKNOWN, CONTROL, USER_DEFINED)
     ]
@@ -95,12 +97,6 @@ def _file(added: list[dict[str, Any]], before: Any, after: Any, model: Any) -> d
         "normalizer": None, "pre_tokenizer": before, "post_processor": None, "decoder": after,
         "model": model,
     }  # fmt: skip
-
-
-def _strips(file: GGUFFile, text: str) -> bool:
-    """Phi-3's control tokens swallow white space after them. Source: its tokenizer.json."""
-    is_phi = "<|assistant|>" in _strings(file, "tokenizer.ggml.tokens")[-80:]
-    return text.startswith("<|") and is_phi
 
 
 def _array(file: GGUFFile, key: str) -> GGUFArray:
