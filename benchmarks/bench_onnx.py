@@ -93,10 +93,10 @@ def overheads(backend: Backend, num_tokens: int) -> dict[str, Figure]:
     inside = 0.0
     run = DecoderGraph.run
 
-    def timed(self: DecoderGraph, binding: Any, options: Any) -> None:
+    def timed(self: DecoderGraph, binding: Any, run_options: Any) -> None:
         nonlocal inside
         started = time.perf_counter()
-        run(self, binding, options)
+        run(self, binding, run_options)
         inside += time.perf_counter() - started
 
     def outside(step: Callable[[], object]) -> float:
