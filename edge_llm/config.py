@@ -62,7 +62,7 @@ class EdgeConfig:
     """One local model and how to run it."""
 
     model: str = BUILTIN_MODEL
-    """`builtin`, or the path of a GGUF file."""
+    """`builtin`, or the path of a GGUF file, an ONNX file, or a folder with an ONNX model."""
     context_size: ContextSize | None = None
     """Tokens of prompt and answer together; None takes the model's own, at most 4096; "auto" takes
     what fits in free memory, up to the model's own."""
@@ -112,7 +112,9 @@ class EdgeConfig:
 
     def __post_init__(self) -> None:
         if not self.model:
-            raise ConfigError("model is empty", hint="'builtin', or the path of a GGUF file")
+            raise ConfigError(
+                "model is empty", hint="'builtin', or the path of a GGUF or ONNX model"
+            )
         _check_context_size(self.context_size)
         if self.kv_cache_type not in get_args(KVCacheType):
             raise ConfigError(_not_one_of("kv_cache_type", KVCacheType, self.kv_cache_type))

@@ -6,6 +6,7 @@ as text. Safe to call from any thread.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Set
@@ -21,6 +22,7 @@ from edge_llm.errors import (
     ModelNotFoundError,
 )
 from edge_llm.prompt.hf_spelling import find_spelling, prefixes_first_only, without_space_prefix
+from edge_llm.prompt.literals import LiteralIndex
 from edge_llm.prompt.tokenizer import SpecialToken, TokenKind
 
 MAX_FILE_BYTES = 1 << 26
@@ -40,6 +42,7 @@ _TURN_ENDS = frozenset(
 
 Source: llama.cpp, src/llama-vocab.cpp, the list behind `special_eog_ids`.
 """
+_UNKNOWN_ID = re.compile(r'"unk_id"\s*:\s*(\d{1,9})\b')
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _EMPTY_MODEL: Mapping[str, Any] = {"type": "WordLevel", "vocab": {"?": 0}, "unk_token": "?"}
 
@@ -72,6 +75,7 @@ class HFTokenizer:
         text = _read(path)
         self._tokenizer = _load(path, text)
         self._inner = _without_prefix(self._tokenizer)
+        added_first = _added_first(self._tokenizer)
         states = [_state(getattr(self._tokenizer, part)) for part in _COMPONENTS]
         self._spell = find_spelling(states, self._tokenizer.model)
         if any(map(prefixes_first_only, states)):
@@ -81,12 +85,17 @@ class HFTokenizer:
         self.vocab_size: int = hints.vocab_size or self._num_tokens
         added = self._tokenizer.get_added_tokens_decoder()
         _check_ids(path, text, {token.content: token_id for token_id, token in added.items()})
-        self.special_tokens: tuple[SpecialToken, ...] = tuple(self._special_tokens(added))
+        unknown = _unknown_id(self._tokenizer, text)
+        self.special_tokens: tuple[SpecialToken, ...] = tuple(self._special_tokens(added, unknown))
+        control = {t.id: t.text for t in self.special_tokens if t.kind is TokenKind.CONTROL}
+        self._control = frozenset(control)
+        self._literals = LiteralIndex(control.values())
         self._specials = {token.id: token for token in self.special_tokens}
         ids = {token.text: token.id for token in self.special_tokens}
-        self.bos_id: int | None = self._find_bos(ids, hints)
+        self.bos_id: int | None = self._find_bos(ids, hints, added_first)
         self.eos_id: int | None = self._find_eos(ids, hints)
-        self.add_bos: bool = self.bos_id is not None and self._adds_bos(hints)
+        adds_bos = added_first == self.bos_id or hints.add_bos is True
+        self.add_bos: bool = self.bos_id is not None and adds_bos
         self.eog_ids: frozenset[int] = self._find_ends(hints)
         self._pieces: dict[int, bytes] = {}
         self.adds_space_prefix: bool = self._spelled(self.encode("a")).startswith(b" ")
@@ -96,11 +105,29 @@ class HFTokenizer:
 
         A lone surrogate, which UTF-8 cannot hold, becomes U+FFFD.
         """
-        return _encode(self._tokenizer, text)
+        return self._encode(self._tokenizer, text)
 
     def encode_inner(self, text: str) -> list[int]:
         """As `encode`, for text that continues other text: never adds a leading space."""
-        return _encode(self._inner, text)
+        return self._encode(self._inner, text)
+
+    def _encode(self, tokenizer: Any, text: str) -> list[int]:
+        ids = _encode(tokenizer, text)
+        if self._control.isdisjoint(ids):
+            return ids
+        # Unigram finds every entry of its vocabulary in a text, control tokens too.
+        cuts = {start + 1 for start, _ in self._literals.find(text)}
+        ids = self._encode_pieces(tokenizer, text, cuts)
+        if self._control.isdisjoint(ids):
+            return ids
+        return self._encode_pieces(tokenizer, text, range(1, len(text)))
+
+    def _encode_pieces(self, tokenizer: Any, text: str, cuts: Iterable[int]) -> list[int]:
+        borders = [0, *sorted(cuts), len(text)]
+        ids: list[int] = []
+        for begin, end in itertools.pairwise(borders):
+            ids += _encode(self._inner if begin else tokenizer, text[begin:end])
+        return ids
 
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes of one token; a control token gives its spelling, an unused id nothing.
@@ -127,8 +154,9 @@ class HFTokenizer:
     def _spelled(self, ids: Iterable[int]) -> bytes:
         return b"".join(self._read_piece(token_id) for token_id in ids)
 
-    def _special_tokens(self, added: Mapping[int, Any]) -> Iterator[SpecialToken]:
-        unknown = _unknown_id(self._tokenizer)
+    def _special_tokens(
+        self, added: Mapping[int, Any], unknown: int | None
+    ) -> Iterator[SpecialToken]:
         for token_id, token in sorted(added.items()):
             if token_id >= self.vocab_size or not token.content:
                 continue  # the model has no embedding for it
@@ -142,22 +170,12 @@ class HFTokenizer:
         if unknown is not None and unknown not in added:
             yield SpecialToken(unknown, self._tokenizer.id_to_token(unknown), TokenKind.UNKNOWN)
 
-    def _find_bos(self, ids: Mapping[str, int], hints: TokenizerHints) -> int | None:
+    def _find_bos(
+        self, ids: Mapping[str, int], hints: TokenizerHints, added_first: int | None
+    ) -> int | None:
         if hints.bos_token is not None:
             return ids.get(hints.bos_token)
-        # encode_special_tokens concerns text alone: what a template adds is still added.
-        first = self._added_first()
-        return first if first in self._specials else None
-
-    def _added_first(self) -> int | None:
-        """What the tokenizer itself puts before a text."""
-        with _damage("the tokenizer cannot encode a text"):
-            ids: list[int] = self._tokenizer.encode("a").ids
-        plain = self.encode("a")
-        return ids[0] if len(ids) > len(plain) and ids[: len(plain)] != plain else None
-
-    def _adds_bos(self, hints: TokenizerHints) -> bool:
-        return self._added_first() == self.bos_id or hints.add_bos is True
+        return added_first if added_first in self._specials else None
 
     def _find_eos(self, ids: Mapping[str, int], hints: TokenizerHints) -> int | None:
         if hints.eos_token is not None and hints.eos_token in ids:
@@ -278,11 +296,22 @@ def _encode(tokenizer: Any, text: str) -> list[int]:
     return ids
 
 
-def _unknown_id(tokenizer: Any) -> int | None:
-    model = tokenizer.model
-    unknown = getattr(model, "unk_token", None)
-    found = tokenizer.token_to_id(unknown) if unknown else getattr(model, "unk_id", None)
-    return found if isinstance(found, int) and tokenizer.id_to_token(found) else None
+def _added_first(tokenizer: Any) -> int | None:
+    """What the tokenizer itself puts before a text."""
+    plain = _encode(tokenizer, "a")
+    with _damage("the tokenizer cannot encode a text"):
+        ids: list[int] = tokenizer.encode("a").ids
+    return ids[0] if len(ids) > len(plain) and ids[: len(plain)] != plain else None
+
+
+def _unknown_id(tokenizer: Any, text: str) -> int | None:
+    """The token for what cannot be spelled; Unigram does not tell, so its file is asked."""
+    unknown = getattr(tokenizer.model, "unk_token", None)
+    if unknown:
+        found: int | None = tokenizer.token_to_id(unknown)
+        return found
+    match = _UNKNOWN_ID.search(text) if type(tokenizer.model).__name__ == "Unigram" else None
+    return int(match[1]) if match and tokenizer.id_to_token(int(match[1])) else None
 
 
 def _as_text(content: str, spell: Any, kind: TokenKind) -> str:

@@ -129,7 +129,7 @@ class Decoder:
             [columns, node("Unsqueeze", [rows, self._ints(1)])],
         )
         shown = node("Cast", [node("Unsqueeze", ["attention_mask", self._ints(1, 2, 3)])], to=9)
-        # (batch, 1, 1, length, total)
+        # A row of columns for each token: batch, 1, 1, length, total.
         self.names["visible"] = node("And", [causal, shown])
         if self.past and not self.spec.masks_past:
             self.names["visible"] = shown
@@ -467,3 +467,61 @@ def byte_level_tokenizer(
             "merges": [list(merge) for merge in MERGES],
         },
     }
+
+
+def sentencepiece_tokenizer(
+    kind: Literal["BPE", "Unigram"] = "BPE",
+    prefix: Literal["first", "always", "never", "normalizer"] = "always",
+) -> dict[str, Any]:
+    """A tokenizer.json as transformers makes it of a SentencePiece model, with byte fallback."""
+    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    pieces += ["▁", "h", "e", "l", "o", "t", "he", "ll", "hell", "hello", "▁hello", "▁t"]
+    merges = [["h", "e"], ["l", "l"], ["he", "ll"], ["hell", "o"], ["▁", "hello"], ["▁", "t"]]
+    added = [added_token(i, pieces[i]) for i in range(3)]
+    added.append(added_token(len(pieces), "<|im_end|>", rstrip=True))
+    model: dict[str, Any] = {
+        "type": "BPE", "dropout": None, "unk_token": "<unk>", "continuing_subword_prefix": None,
+        "end_of_word_suffix": None, "fuse_unk": True, "byte_fallback": True, "ignore_merges": False,
+        "vocab": {piece: i for i, piece in enumerate(pieces)}, "merges": merges,
+    }  # fmt: skip
+    if kind == "Unigram":
+        vocab = [[piece, -1.0 - i / 100 if i > 258 else 0.0] for i, piece in enumerate(pieces)]
+        model = {"type": "Unigram", "unk_id": 0, "vocab": vocab, "byte_fallback": True}
+    spaces = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
+    normalizers = [{"type": "Prepend", "prepend": "▁"}, spaces]
+    metaspace = {
+        "type": "Metaspace", "replacement": "▁", "prepend_scheme": prefix, "split": False,
+    }  # fmt: skip
+    by_normalizer = prefix == "normalizer"
+    return {
+        "version": "1.0",
+        "truncation": {
+            "direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0,
+        },
+        "padding": None,
+        "added_tokens": added,
+        "normalizer": {"type": "Sequence", "normalizers": normalizers} if by_normalizer else None,
+        "pre_tokenizer": None if by_normalizer else metaspace,
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [
+                {"SpecialToken": {"id": "<s>", "type_id": 0}},
+                {"Sequence": {"id": "A", "type_id": 0}},
+            ],
+            "pair": [
+                {"Sequence": {"id": "A", "type_id": 0}},
+                {"Sequence": {"id": "B", "type_id": 1}},
+            ],
+            "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}},
+        },
+        "decoder": {
+            "type": "Sequence",
+            "decoders": [
+                {"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
+                {"type": "ByteFallback"},
+                {"type": "Fuse"},
+                {"type": "Strip", "content": " ", "start": 1, "stop": 0},
+            ],
+        },
+        "model": model,
+    }  # fmt: skip

@@ -61,8 +61,8 @@ class Item:
         if self.wire_type == VARINT:
             return key(self.number, VARINT) + varint(self.value & (1 << 64) - 1)
         if self.wire_type == FIXED32:
-            return key(self.number, FIXED32) + self.value
-        content = encode(self.value) if self.kind else self.value
+            return key(self.number, FIXED32) + bytes(self.value)
+        content: bytes = encode(self.value) if self.kind else self.value
         return key(self.number, BYTES) + varint(len(content)) + content
 
 

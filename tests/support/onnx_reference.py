@@ -28,7 +28,8 @@ def reference_logits(spec: TinyOnnx, weights: Weights, token_ids: Sequence[int])
 
 
 def _norm(values: Array, weight: Array) -> Array:
-    return values / np.sqrt((values**2).mean(axis=-1, keepdims=True) + EPSILON) * weight
+    normed: Array = values / np.sqrt((values**2).mean(axis=-1, keepdims=True) + EPSILON) * weight
+    return normed
 
 
 def _attention(spec: TinyOnnx, part: dict[str, Array], normed: Array) -> Array:

@@ -33,6 +33,7 @@ from edge_llm.hub.onnx import (
     read_decoder,
     read_onnx,
 )
+from edge_llm.hub.onnx_folder import TOKENIZER
 from edge_llm.prompt.hf_tokenizer import HFTokenizer, TokenizerHints
 
 logger = logging.getLogger(__name__)
@@ -61,18 +62,11 @@ def load_onnx(path: Path, config: EdgeConfig) -> OnnxBackend:
     check_runnable(file)
     interface = read_decoder(file)
     facts = read_config(folder)
+    tokenizer = _open_tokenizer(folder, facts, interface.vocab_size)
     loader = _Loader(file, interface, facts, config)
     opened = Opener(file, interface, config, loader.fit, loader.threads).open()
-    tokenizer = HFTokenizer(
-        folder.root / "tokenizer.json",
-        TokenizerHints(
-            eos_ids=facts.eos_ids,
-            bos_token=facts.bos_token,
-            eos_token=facts.eos_token,
-            add_bos=facts.add_bos,
-            vocab_size=opened.graph.vocab_size,
-        ),
-    )
+    if tokenizer.vocab_size != opened.graph.vocab_size:  # the graph did not say before it ran
+        tokenizer = _open_tokenizer(folder, facts, opened.graph.vocab_size)
     return OnnxBackend(
         opened.graph,
         opened.store,
@@ -94,6 +88,17 @@ def _capabilities(config: EdgeConfig, interface: DecoderInterface, fit: OnnxFit)
         can_snapshot=True,
         row_copy_cost=interface.cache_bytes_per_token / _COPY_BYTES_PER_S,
     )
+
+
+def _open_tokenizer(folder: OnnxFolder, facts: OnnxConfig, vocab_size: int | None) -> HFTokenizer:
+    hints = TokenizerHints(
+        eos_ids=facts.eos_ids,
+        bos_token=facts.bos_token,
+        eos_token=facts.eos_token,
+        add_bos=facts.add_bos,
+        vocab_size=vocab_size,
+    )
+    return HFTokenizer(folder.root / TOKENIZER, hints)
 
 
 class _Loader:
