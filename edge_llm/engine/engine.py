@@ -221,7 +221,7 @@ class Engine:
         # Decided before anything is counted: `completes` asks what was still to do.
         for chunk, completes in [(chunk, chunk.completes) for chunk in chunks]:
             chunk.sequence.num_computed += chunk.num_tokens
-            if completes and (command := self.scheduler.publish(chunk.sequence)) is not None:
+            if (command := self.scheduler.publish(chunk.sequence)) is not None:
                 self.apply(command)
             if completes and chunk.sequence.request.prefill_only:
                 events.append(self._end_prefill(chunk.sequence))

@@ -137,8 +137,10 @@ class PrefixCache:
         if length < len(token_ids):
             node = self._add_child(node, tuple(token_ids[length:]))
         node.seq_id, node.pinned = seq_id, pinned
-        node.num_cells += len(token_ids) - num_shared
-        self.num_cells += len(token_ids) - num_shared
+        # Where cells belong to runs, those of the common part are counted whoever brought them.
+        num_new = len(token_ids) - (length if self._can_truncate else num_shared)
+        node.num_cells += num_new
+        self.num_cells += num_new
         self._touch(node)
         return True
 

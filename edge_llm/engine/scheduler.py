@@ -106,9 +106,7 @@ class Scheduler:
         self._caches = capabilities.num_seq_ids > capabilities.max_num_seqs
         self._copies = capabilities.can_truncate and not capabilities.can_share_prefix
         """Every sequence has cells of its own: a prefix is copied, or taken over as a whole."""
-        self._shares_early = (
-            self._caches and capabilities.can_share_prefix and capabilities.can_truncate
-        )
+        self._publishes = self._caches and not self._copies
         self.cache = PrefixCache(can_truncate=capabilities.can_truncate)
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
@@ -148,7 +146,7 @@ class Scheduler:
         prefill = self.pacer.budget(len(speaking))
         chunks: list[ScheduledChunk] = []
         for sequence in [*speaking, *(s for s in self.running if s.is_prefilling)]:
-            num_tokens = min(sequence.num_uncomputed, budget)
+            num_tokens = min(sequence.num_uncomputed, budget, self._to_checkpoint(sequence))
             if sequence.is_prefilling and prefill is not None:
                 num_tokens = min(num_tokens, prefill)
                 prefill -= num_tokens
@@ -156,6 +154,14 @@ class Scheduler:
                 chunks.append(ScheduledChunk(sequence, num_tokens))
                 budget -= num_tokens
         return chunks
+
+    def _to_checkpoint(self, sequence: Sequence) -> int:
+        """Tokens up to where a state that cannot be rolled back is to be kept; else no limit."""
+        left = sequence.num_prompt_tokens - 1 - sequence.num_computed
+        if self._limits.can_truncate or not self._may_publish(sequence):
+            return sequence.num_uncomputed
+        new = sequence.num_prompt_tokens - 1 - sequence.num_shared
+        return left if left > 0 and new >= MIN_SHARED_TOKENS else sequence.num_uncomputed
 
     @property
     def has_free_seq_id(self) -> bool:
@@ -189,13 +195,15 @@ class Scheduler:
     def publish(self, sequence: Sequence) -> Share | None:
         """Let others begin with the prompt of a running sequence that has just been computed.
 
-        Its cells become the cache's, and it goes on as one that found them there.
+        Its cells become the cache's, and it goes on as one that found them there. State that cannot
+        be rolled back is kept one token before the prompt's end: the same prompt, asked again,
+        needs that token's logits.
         """
         num_new = sequence.num_computed - sequence.num_shared
-        is_prompt = sequence.num_computed == sequence.num_prompt_tokens
-        if not (self._shares_early and is_prompt and num_new >= MIN_SHARED_TOKENS):
+        end = sequence.num_prompt_tokens - (not self._limits.can_truncate)
+        if sequence.num_computed != end or num_new < MIN_SHARED_TOKENS:
             return None
-        if not self._free_seq_ids or not sequence.may_share:
+        if not (self._free_seq_ids and self._may_publish(sequence)):
             return None
         tokens, seq_id = sequence.token_ids[: sequence.num_computed], self._free_seq_ids[-1]
         if not self.cache.insert_prefix(tokens, seq_id, num_shared=sequence.num_shared):
@@ -206,6 +214,10 @@ class Scheduler:
         sequence.match, sequence.num_shared = match, match.num_tokens
         assert sequence.seq_id is not None, "it is running"
         return Share(sequence.seq_id, seq_id, match.num_tokens)
+
+    def _may_publish(self, sequence: Sequence) -> bool:
+        # A prompt that is only computed is kept as it ends.
+        return self._publishes and sequence.may_share and not sequence.request.prefill_only
 
     def finish(self, sequence: Sequence, *, keep: bool) -> Keep | None:
         """Take a sequence out wherever it is; its KV state is kept for others if that is asked."""
@@ -349,7 +361,8 @@ class Scheduler:
     def _awaits_prefix(self, sequence: Sequence) -> bool:
         """Whether a prompt that is being computed begins as this one does, and will be shared."""
         computing = [s for s in self.running if s.is_prefilling and s.may_share]
-        if not (self._shares_early and computing and sequence.may_share):
+        shares_anywhere = self._publishes and self._limits.can_truncate
+        if not (shares_anywhere and computing and sequence.may_share):
             return False
         found = self.cache.num_matching(sequence.token_ids)
         least = found + MIN_SHARED_TOKENS

@@ -97,14 +97,21 @@ def test_a_pinned_system_prompt_is_where_every_conversation_begins(engine: Engin
     ask(engine, (*SYSTEM, *b"hello"))
     pin(engine, SYSTEM)
 
-    for text in (b"hello", b"help", b"good night"):
+    for text in (b"howdy", b"help", b"good night"):
         assert ask(engine, (*SYSTEM, *text))[1] == len(SYSTEM)
 
 
-def test_a_prompt_that_ends_inside_of_a_kept_state_is_computed(engine: Engine) -> None:
+def test_the_same_prompt_asked_again_goes_on_from_a_checkpoint_before_its_end(
+    engine: Engine,
+) -> None:
     first, _ = ask(engine, (*SYSTEM, *b"hello"))
 
-    assert ask(engine, (*SYSTEM, *b"hello")) == (first, 0)
+    assert ask(engine, (*SYSTEM, *b"hello")) == (first, len(SYSTEM) + len(b"hell"))
+
+
+def test_a_prompt_that_ends_inside_of_a_kept_state_is_computed(engine: Engine) -> None:
+    ask(engine, (*SYSTEM, *b"hello"))
+
     assert ask(engine, (*SYSTEM, *b"help"))[1] == 0
 
 
@@ -137,7 +144,7 @@ def test_a_parked_request_goes_on_without_computing_anything_again(
     computed = count_tokens(engine.backend, monkeypatch)
     request_id = engine.add_request(EngineRequest((*SYSTEM, *b"hello"), GREEDY))
     answer: tuple[int, ...] = ()
-    for _ in range(3):
+    for _ in range(4):  # the prompt up to its checkpoint, its last token, two more
         answer += tuple(token for event in engine.step() for token in event.token_ids)
 
     engine.park(request_id)

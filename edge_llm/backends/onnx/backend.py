@@ -74,6 +74,8 @@ class OnnxBackend(Backend):
         if len({item.seq_id for item in batch}) != len(batch):
             raise BackendError("a sequence is in the batch twice")
         for item in batch:
+            if not 0 <= item.num_outputs <= len(item.token_ids):
+                raise ValueError(f"{item.num_outputs} outputs of {len(item.token_ids)} tokens")
             if item.position != self.length(item.seq_id):
                 held = self.length(item.seq_id)
                 raise BackendError(f"position {item.position} after {held} tokens")
