@@ -11,6 +11,7 @@ On random models of real shapes; the leak test on the built-in model. Parts, whi
     leaks      10,000 short mixed requests: growth of the process, cells and ids left over
     peers      decode, prefill and eight sequences against llama-bench, llama-batched-bench and
                `llama_cpp.Llama.generate`, on 0.5B and 1B, Q4_0 and Q4_K_M, wall and CPU time
+    peer_cpu   the part of `peers` that is CPU time, for a machine that others use too
     scaling    tokens per second against the number of sequences, ours and llama-batched-bench's,
                under the bounds of memory and arithmetic
 
@@ -24,6 +25,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks import peer_speed
 from benchmarks.engine_bounds import cancel, leaks
@@ -31,6 +33,7 @@ from benchmarks.engine_gaps import SLOWDOWNS, gaps, pacing
 from benchmarks.engine_reuse import shared_prefix
 from benchmarks.limits import measure_bandwidth
 from benchmarks.peer_cpu import compare_cpu
+from benchmarks.peer_speed import PeerModel
 from benchmarks.peers import quantized_model
 from benchmarks.plots import draw_pacing, draw_scaling
 from benchmarks.random_model import QWEN2_0_5B, cached_model
@@ -41,8 +44,8 @@ from edge_llm.backends.base import Backend
 from edge_llm.config import EdgeConfig
 from edge_llm.device.cpu import usable_cpus
 
-PARTS = ("reuse", "gaps", "pacing", "cancel", "leaks", "peers", "scaling")
-NOT_QUICK = frozenset(("pacing", "peers", "scaling"))
+PARTS = ("reuse", "gaps", "pacing", "cancel", "leaks", "peers", "peer_cpu", "scaling")
+NOT_QUICK = frozenset(("pacing", "peers", "peer_cpu", "scaling"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ def skip(parts: list[str], *, quick: bool) -> dict[str, str]:
     for name in parts:
         if quick and name in NOT_QUICK:
             skipped[name] = "--quick"
-        elif name in ("peers", "scaling") and (reason := peer_speed.why_skipped()):
+        elif name in ("peers", "peer_cpu", "scaling") and (reason := peer_speed.why_skipped()):
             skipped[name] = reason
     return skipped
 
@@ -122,18 +125,28 @@ def measure_beside_peers(parts: list[str], threads: int, rounds: int) -> dict[st
     """The parts in which llama.cpp's own programs run in turn with ours."""
     figures: dict[str, Figure] = {}
     if "peers" in parts:
-        for model in peer_speed.MODELS:
-            path = quantized_model(model.name, model.shape, model.kind, threads)
-            found = peer_speed.compare(model, path, threads, rounds)
-            found |= compare_cpu(model.prefix, path, rounds)
-            show(found)
-            figures |= found
+        figures |= each_model(lambda m, path: peer_speed.compare(m, path, threads, rounds))
+    if "peers" in parts or "peer_cpu" in parts:
+        figures |= each_model(lambda m, path: compare_cpu(m.prefix, path, rounds))
     if "scaling" in parts:
         bandwidth = measure_bandwidth(threads)
         scaling = measure_scaling(threads, bandwidth, rounds)
         figures["scaling.read_bandwidth"] = figure([bandwidth / 1e9], "GB/s")
         figures |= scaling_figures(scaling)
         draw_scaling(scaling)
+    return figures
+
+
+def each_model(
+    measure: Callable[[PeerModel, Path], dict[str, Figure]],
+) -> dict[str, Figure]:
+    """What `measure` finds on each model that peers run, shown as it is found."""
+    figures: dict[str, Figure] = {}
+    for model in peer_speed.MODELS:
+        path = quantized_model(model.name, model.shape, model.kind, usable_cpus())
+        found = measure(model, path)
+        show(found)
+        figures |= found
     return figures
 
 
