@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import json
 import os
 import statistics
 import sys
@@ -56,25 +57,39 @@ def main() -> None:
     arguments = parser.parse_args()
     shape = replace(SMALL if arguments.quick else QWEN2_0_5B, storage=arguments.storage)
     path = cached_onnx(f"onnx-{shape.layers}-{shape.storage}", shape)
-    peers = measure_peer(path, arguments.threads, arguments.quick)
+    peer = Peer.open(path, arguments.threads)
     config = EdgeConfig(context_size=4096, threads=arguments.threads, max_num_seqs=4)
     backend = load_backend(path, config)
     num_tokens = 16 if arguments.quick else 48
     repeats = 3 if arguments.quick else 5
     figures = overheads(backend, num_tokens)
     for count in (1, 4):
-        rates = [decode_rate(backend, count, num_tokens) for _ in range(repeats)]
-        figures[f"decode.{count}"] = compared(rates, peers.get(count))
+        figures |= decoding(backend, peer, count, num_tokens, repeats)
+    del peer
+    gc.collect()
     figures["prefill"] = figure([prefill_rate(backend) for _ in range(repeats)], "tokens/s")
     figures |= shared_prefix(backend, 200 if arguments.quick else 1000, repeats=2)
     figures["memory"] = figure([psutil.Process().memory_info().rss / 2**20], "MiB")
     report("onnx", figures, ["onnxruntime", "onnxruntime-genai", "numpy"])
 
 
-def compared(rates: list[float], peer: float | None) -> Figure:
-    """A rate, held against the peer's where there is one."""
-    goal = peer if peer is not None else None
-    return figure(rates, "tokens/s", goal=goal, peer=peer)
+def decoding(
+    backend: Backend, peer: Peer | None, count: int, num_tokens: int, repeats: int
+) -> dict[str, Figure]:
+    """Tokens per second of `count` sequences, in turns with the peer where there is one."""
+    ours, theirs = [], []
+    for _ in range(repeats):
+        ours.append(decode_rate(backend, count, num_tokens))
+        if peer is not None:
+            theirs.append(peer.decode_rate(count, num_tokens))
+    name = f"decode.{count}"
+    if peer is None:
+        return {name: figure(ours, "tokens/s")}
+    ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
+    return {
+        name: figure(ours, "tokens/s", peer=statistics.median(theirs)),
+        f"{name}.ratio": figure(ratios, "of the peer", goal=1.0),
+    }
 
 
 def prompt(seed: int, length: int = PROMPT) -> list[int]:
@@ -160,46 +175,39 @@ def prefill_rate(backend: Backend) -> float:
     return length / elapsed
 
 
-def measure_peer(path: Path, threads: int, quick: bool) -> dict[int, float]:
-    """Tokens per second of onnxruntime-genai for 1 and 4 sequences; empty where it is absent."""
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    try:
-        import onnxruntime_genai as genai
-    except ImportError:
-        print("onnxruntime-genai is not installed: no peer", file=sys.stderr)
-        return {}
-    config = genai.Config(str(path.parent))
-    overlay = {"intra_op_num_threads": threads}
-    config.overlay(f'{{"model":{{"decoder":{{"session_options":{_json(overlay)}}}}}}}')
-    model = genai.Model(config)
-    num_tokens, repeats = (16, 3) if quick else (48, 5)
-    rates = {
-        count: statistics.median(
-            [peer_rate(genai, model, count, num_tokens) for _ in range(repeats)]
-        )
-        for count in (1, 4)
-    }
-    del model, config
-    gc.collect()
-    return rates
+class Peer:
+    """onnxruntime-genai on the same graph."""
 
+    def __init__(self, library: Any, model: Any) -> None:
+        self._library = library
+        self._model = model
 
-def peer_rate(genai: Any, model: Any, count: int, num_tokens: int) -> float:
-    """Tokens per second of one generator over `count` sequences of equal length."""
-    params = genai.GeneratorParams(model)
-    params.set_search_options(max_length=4096, batch_size=count, do_sample=False)
-    generator = genai.Generator(model, params)
-    generator.append_tokens(np.array([prompt(seed) for seed in range(count)], np.int32))
-    for _ in range(2):
-        generator.generate_next_token()
-    started = time.perf_counter()
-    for _ in range(num_tokens):
-        generator.generate_next_token()
-    return count * num_tokens / (time.perf_counter() - started)
+    @classmethod
+    def open(cls, path: Path, threads: int) -> Peer | None:
+        """The peer with so many threads; None where it is not installed."""
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+        try:
+            import onnxruntime_genai as library
+        except ImportError:
+            print("onnxruntime-genai is not installed: no peer", file=sys.stderr)
+            return None
+        config = library.Config(str(path.parent))
+        session = {"session_options": {"intra_op_num_threads": threads}}
+        config.overlay(json.dumps({"model": {"decoder": session}}))
+        return cls(library, library.Model(config))
 
-
-def _json(value: dict[str, int]) -> str:
-    return "{" + ",".join(f'"{name}":{number}' for name, number in value.items()) + "}"
+    def decode_rate(self, count: int, num_tokens: int) -> float:
+        """Tokens per second of one generator over `count` prompts of equal length."""
+        params = self._library.GeneratorParams(self._model)
+        params.set_search_options(max_length=4096, batch_size=count, do_sample=False)
+        generator = self._library.Generator(self._model, params)
+        generator.append_tokens(np.array([prompt(seed) for seed in range(count)], np.int32))
+        for _ in range(2):
+            generator.generate_next_token()
+        started = time.perf_counter()
+        for _ in range(num_tokens):
+            generator.generate_next_token()
+        return count * num_tokens / (time.perf_counter() - started)
 
 
 if __name__ == "__main__":
