@@ -63,20 +63,10 @@ def load_onnx(path: Path, config: EdgeConfig) -> OnnxBackend:
     facts = read_config(folder)
     loader = _Loader(file, interface, facts, config)
     opened = Opener(file, interface, config, loader.fit, loader.threads).open()
-    tokenizer = HFTokenizer(
-        folder.root / "tokenizer.json",
-        TokenizerHints(
-            eos_ids=facts.eos_ids,
-            bos_token=facts.bos_token,
-            eos_token=facts.eos_token,
-            add_bos=facts.add_bos,
-            vocab_size=opened.graph.vocab_size,
-        ),
-    )
     return OnnxBackend(
         opened.graph,
         opened.store,
-        tokenizer=tokenizer,
+        tokenizer=open_tokenizer(folder, facts, opened.graph.vocab_size),
         info=loader.info(folder, opened),
         capabilities=_capabilities(config, interface, opened.fit),
     )
@@ -94,6 +84,33 @@ def _capabilities(config: EdgeConfig, interface: DecoderInterface, fit: OnnxFit)
         can_snapshot=True,
         row_copy_cost=interface.cache_bytes_per_token / _COPY_BYTES_PER_S,
     )
+
+
+def planned_model(file: OnnxFile, facts: OnnxConfig) -> PlannedModel:
+    """What the number of threads for a file depends on."""
+    return PlannedModel(
+        f"{facts.architecture} {quantization(file)}",
+        file.weight_bytes,
+        f"onnxruntime {load_library().__version__}",
+    )
+
+
+def open_tokenizer(
+    folder: OnnxFolder, facts: OnnxConfig, vocab_size: int | None = None
+) -> HFTokenizer:
+    """The vocabulary beside a graph; `vocab_size` is how many logits it gives, where known.
+
+    Raises:
+        ModelError: it is missing, damaged or of an unknown kind.
+    """
+    hints = TokenizerHints(
+        eos_ids=facts.eos_ids,
+        bos_token=facts.bos_token,
+        eos_token=facts.eos_token,
+        add_bos=facts.add_bos,
+        vocab_size=vocab_size,
+    )
+    return HFTokenizer(folder.root / "tokenizer.json", hints)
 
 
 class _Loader:
@@ -124,11 +141,7 @@ class _Loader:
     def threads(self, target: Target, fit: OnnxFit) -> SessionThreads:
         """The CPU's threads; on other devices they have little to do, and nothing is timed."""
         topology = read_topology()
-        model = PlannedModel(
-            f"{self._facts.architecture} {quantization(self._file)}",
-            self._file.weight_bytes,
-            f"onnxruntime {load_library().__version__}",
-        )
+        model = planned_model(self._file, self._facts)
 
         def open_trial(threads: int) -> Trial | None:
             on_cpu = target.provider == CPU
