@@ -117,9 +117,11 @@ class DevicePlacementError(UnsupportedModelError):
 
     code = "device_placement"
 
-    def __init__(self, message: str, *, elsewhere: Mapping[str, int], hint: str) -> None:
+    def __init__(
+        self, message: str, *, hint: str | None = None, elsewhere: Mapping[str, int] | None = None
+    ) -> None:
         super().__init__(message, hint=hint)
-        self.elsewhere = dict(elsewhere)
+        self.elsewhere = dict(elsewhere or {})
         """Number of nodes that would have run elsewhere, by operator."""
 
 

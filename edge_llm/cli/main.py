@@ -46,6 +46,34 @@ def _global_options(
     pass
 
 
+ContextSize = Annotated[
+    str | None,
+    typer.Option(
+        "--context-size",
+        "-c",
+        metavar="N|auto",
+        help="Tokens of prompt and answer together; 'auto' takes what fits in free memory.",
+    ),
+]
+KVCacheType = Annotated[
+    str | None,
+    typer.Option("--kv-cache-type", help="'f16', or 'q8_0' for a KV cache of half the size."),
+]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", help="For ONNX models: 'auto', 'cpu', 'npu' or 'gpu'."),
+]
+ProviderName = Annotated[
+    str | None,
+    typer.Option("--provider", help="For ONNX models: 'qnn', 'openvino', 'coreml' or 'cpu'."),
+]
+CPUFallback = Annotated[
+    bool | None,
+    typer.Option(
+        "--cpu-fallback/--no-cpu-fallback",
+        help="Let the CPU run what the chosen device cannot.",
+    ),
+]
 ProviderOptions = Annotated[
     list[str] | None,
     typer.Option("--provider-option", metavar="NAME=VALUE", help="Of the provider; may repeat."),
@@ -75,19 +103,8 @@ def chat(  # noqa: PLR0913 — one parameter is one option of the command line
     seed: Annotated[
         int | None, typer.Option("--seed", help="The same seed gives the same answer.")
     ] = None,
-    context_size: Annotated[
-        str | None,
-        typer.Option(
-            "--context-size",
-            "-c",
-            metavar="N|auto",
-            help="Tokens of prompt and answer together; 'auto' takes what fits in free memory.",
-        ),
-    ] = None,
-    kv_cache_type: Annotated[
-        str | None,
-        typer.Option("--kv-cache-type", help="'f16', or 'q8_0' for a KV cache of half the size."),
-    ] = None,
+    context_size: ContextSize = None,
+    kv_cache_type: KVCacheType = None,
     threads: Annotated[
         int | None,
         typer.Option("--threads", help="Compute threads, instead of the fastest number."),
@@ -98,22 +115,10 @@ def chat(  # noqa: PLR0913 — one parameter is one option of the command line
     reserve_cores: Annotated[
         int | None, typer.Option("--reserve-cores", help="Cores to leave to other programs.")
     ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option("--device", help="For ONNX models: 'auto', 'cpu', 'npu' or 'gpu'."),
-    ] = None,
-    provider: Annotated[
-        str | None,
-        typer.Option("--provider", help="For ONNX models: 'qnn', 'openvino', 'coreml' or 'cpu'."),
-    ] = None,
+    device: Device = None,
+    provider: ProviderName = None,
     provider_option: ProviderOptions = None,
-    cpu_fallback: Annotated[
-        bool | None,
-        typer.Option(
-            "--cpu-fallback/--no-cpu-fallback",
-            help="Let the CPU run what the chosen device cannot.",
-        ),
-    ] = None,
+    cpu_fallback: CPUFallback = None,
     worker: Annotated[
         bool | None,
         typer.Option("--worker/--no-worker", help="Run the engine in a process of its own."),
@@ -173,6 +178,39 @@ def chat(  # noqa: PLR0913 — one parameter is one option of the command line
         as_json=as_json,
         verbose=verbose,
     )
+
+
+@app.command()
+def inspect(  # noqa: PLR0913 — one parameter is one option of the command line
+    model: Annotated[
+        str | None,
+        typer.Argument(help="'builtin', a GGUF file, an ONNX file or a folder with one."),
+    ] = None,
+    load: Annotated[
+        bool, typer.Option("--load", help="Load it too, and say what runs where.")
+    ] = False,
+    context_size: ContextSize = None,
+    kv_cache_type: KVCacheType = None,
+    device: Device = None,
+    provider: ProviderName = None,
+    provider_option: ProviderOptions = None,
+    cpu_fallback: CPUFallback = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object, as into a pipe.")
+    ] = False,
+) -> None:
+    """Say what a model is, what it needs here and what protects its turns."""
+    from edge_llm.cli import inspect as command
+
+    options: dict[str, Any] = {
+        "context_size": _read_context_size(context_size),
+        "kv_cache_type": kv_cache_type,
+        "device": device,
+        "provider": provider,
+        "provider_options": _read_options(provider_option),
+        "cpu_fallback": cpu_fallback,
+    }
+    command.run(model, options, load=load, as_json=as_json)
 
 
 def _read_context_size(text: str | None) -> int | str | None:

@@ -16,6 +16,11 @@ _UNSAFE = {c: "\ufffd" for c in (*range(0x20), *range(0x7F, 0xA0)) if chr(c) not
 _DIM, _CYAN, _YELLOW, _RESET = "\x1b[2m", "\x1b[36m", "\x1b[33m", "\x1b[0m"
 
 
+def printable(text: str) -> str:
+    """Text from a file or a model without what a terminal would obey."""
+    return text.translate(_UNSAFE)
+
+
 class Printer(Protocol):
     """Shows one streamed answer."""
 
@@ -88,7 +93,7 @@ class TerminalPrinter:
         self._line(describe_answer(answer), _DIM)
 
     def _write(self, text: str, style: str = "") -> None:
-        text = text.translate(_UNSAFE)
+        text = printable(text)
         self._at_line_start = text.endswith("\n")
         if style and self._colour:
             text = f"{style}{text}{_RESET}"

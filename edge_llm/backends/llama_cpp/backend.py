@@ -91,17 +91,21 @@ def load_llama_cpp(path: Path, config: EdgeConfig) -> LlamaCppBackend:
     )
     backend.info = replace(backend.info, memory=estimate)
     planner = ThreadPlanner(config, cores, free, ThreadMemory(cache_folder(config)))
-    model = PlannedModel(
-        f"{file.info.architecture} {file.info.quantization}",
-        file.info.weight_bytes,
-        f"llama-cpp-python {LLAMA_CPP_PYTHON_VERSION}",
-    )
     try:
-        backend.use_threads(planner.plan(model, backend.time_threads), free)
+        backend.use_threads(planner.plan(planned_model(file), backend.time_threads), free)
     except BaseException:
         backend.close()
         raise
     return backend
+
+
+def planned_model(file: GGUFFile) -> PlannedModel:
+    """What the number of threads for a file depends on."""
+    return PlannedModel(
+        f"{file.info.architecture} {file.info.quantization}",
+        file.info.weight_bytes,
+        f"llama-cpp-python {LLAMA_CPP_PYTHON_VERSION}",
+    )
 
 
 def _check_device(config: EdgeConfig) -> None:

@@ -62,11 +62,11 @@ def load_onnx(path: Path, config: EdgeConfig) -> OnnxBackend:
     check_runnable(file)
     interface = read_decoder(file)
     facts = read_config(folder)
-    tokenizer = _open_tokenizer(folder, facts, interface.vocab_size)
+    tokenizer = open_tokenizer(folder, facts, interface.vocab_size)
     loader = _Loader(file, interface, facts, config)
     opened = Opener(file, interface, config, loader.fit, loader.threads).open()
     if tokenizer.vocab_size != opened.graph.vocab_size:  # the graph did not say before it ran
-        tokenizer = _open_tokenizer(folder, facts, opened.graph.vocab_size)
+        tokenizer = open_tokenizer(folder, facts, opened.graph.vocab_size)
     return OnnxBackend(
         opened.graph,
         opened.store,
@@ -90,7 +90,23 @@ def _capabilities(config: EdgeConfig, interface: DecoderInterface, fit: OnnxFit)
     )
 
 
-def _open_tokenizer(folder: OnnxFolder, facts: OnnxConfig, vocab_size: int | None) -> HFTokenizer:
+def planned_model(file: OnnxFile, facts: OnnxConfig) -> PlannedModel:
+    """What the number of threads for a file depends on."""
+    return PlannedModel(
+        f"{facts.architecture} {quantization(file)}",
+        file.weight_bytes,
+        f"onnxruntime {load_library().__version__}",
+    )
+
+
+def open_tokenizer(
+    folder: OnnxFolder, facts: OnnxConfig, vocab_size: int | None = None
+) -> HFTokenizer:
+    """The vocabulary beside a graph; `vocab_size` is how many logits it gives, where known.
+
+    Raises:
+        ModelError: it is missing, damaged or of an unknown kind.
+    """
     hints = TokenizerHints(
         eos_ids=facts.eos_ids,
         bos_token=facts.bos_token,
@@ -129,11 +145,7 @@ class _Loader:
     def threads(self, target: Target, fit: OnnxFit) -> SessionThreads:
         """The CPU's threads; on other devices they have little to do, and nothing is timed."""
         topology = read_topology()
-        model = PlannedModel(
-            f"{self._facts.architecture} {quantization(self._file)}",
-            self._file.weight_bytes,
-            f"onnxruntime {load_library().__version__}",
-        )
+        model = planned_model(self._file, self._facts)
 
         def open_trial(threads: int) -> Trial | None:
             on_cpu = target.provider == CPU

@@ -18,7 +18,9 @@ from typing import Any
 from edge_llm.errors import (
     BackendError,
     ConfigError,
+    DevicePlacementError,
     DeviceUnavailableError,
+    EdgeLLMError,
     InsufficientMemoryError,
     ModelFormatError,
     UnsupportedModelError,
@@ -106,16 +108,20 @@ def open_session(path: Path, settings: SessionSettings) -> Any:
     """A session on a model file.
 
     Raises:
-        DeviceUnavailableError: another provider than the CPU refuses it.
+        DeviceUnavailableError: there is no such provider, or it does not start.
+        DevicePlacementError: another provider than the CPU took the graph and failed with it.
         UnsupportedModelError: an operator or a type that this onnxruntime does not have.
         InsufficientMemoryError: the weights do not fit.
         ModelFormatError: it refuses the file for another reason.
     """
     library = load_library()
+    built_in = not settings.devices
+    if built_in and settings.provider not in library.get_available_providers():
+        raise DeviceUnavailableError(f"this onnxruntime has no {settings.provider}")
     providers: list[Any] | None = None
     try:
         options = _options(library, settings)
-        if settings.devices:
+        if not built_in:
             options.add_provider_for_devices(
                 list(settings.devices), dict(settings.provider_options)
             )
@@ -128,11 +134,8 @@ def open_session(path: Path, settings: SessionSettings) -> Any:
             os.fspath(path), options, providers=providers, enable_fallback=0
         )
     except _errors as exc:
-        if settings.provider != CPU:
-            raise DeviceUnavailableError(
-                f"{settings.provider} cannot open {path.name!r}: {first_line(exc)}",
-                hint="check provider_options, or use device='cpu'",
-            ) from exc
+        if settings.provider != CPU and type(exc).__name__ != "NotImplemented":
+            raise _provider_refusal(path, settings.provider, exc) from exc
         raise _refusal(path, exc) from exc
 
 
@@ -155,6 +158,18 @@ def _options(library: ModuleType, settings: SessionSettings) -> Any:
     for name, value in entries.items():
         options.add_session_config_entry(name, value)
     return options
+
+
+def _provider_refusal(path: Path, provider: str, exc: Exception) -> EdgeLLMError:
+    if type(exc).__name__ == "EPFail":
+        return DevicePlacementError(
+            f"{provider} fails with {path.name!r}: {first_line(exc)}",
+            hint="another export of the model may work, or device='cpu'",
+        )
+    return DeviceUnavailableError(
+        f"{provider} cannot open {path.name!r}: {first_line(exc)}",
+        hint="check provider_options, or use device='cpu'",
+    )
 
 
 def _refusal(path: Path, exc: Exception) -> ModelFormatError | InsufficientMemoryError:

@@ -61,8 +61,8 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
                 }
             ),
             fixed_on=frozenset(("npu",)),
-            hint="in an environment of its own: pip install edge-llm, then"
-            " pip uninstall onnxruntime, then pip install onnxruntime-openvino",
+            hint="pip install 'edge-llm[openvino]'; or, in an environment of its own,"
+            " onnxruntime-openvino in place of onnxruntime",
         ),
         "coreml": Provider(
             "CoreMLExecutionProvider",

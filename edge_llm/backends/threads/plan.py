@@ -10,10 +10,11 @@ from typing import NamedTuple, TypeAlias
 
 from edge_llm.backends.base import ThreadPlan
 from edge_llm.backends.threads.memory import PlannedThreads, ThreadMemory
-from edge_llm.config import EdgeConfig
+from edge_llm.config import EdgeConfig, cache_folder
 from edge_llm.device.cpu import cpu_name, cpu_quota
 from edge_llm.device.free_cores import FreeCores
-from edge_llm.device.topology import Topology
+from edge_llm.device.topology import Topology, read_topology
+from edge_llm.device.usage import OthersMeter
 
 logger = logging.getLogger(__name__)
 
@@ -136,26 +137,40 @@ class ThreadPlanner:
             return found
         return replace(found, prefill=prefill, reason=f"{found.reason}; prefill as set")
 
+    def recall(self, model: PlannedModel) -> ThreadPlan | None:
+        """What `plan` would say without measuring; None where it would measure."""
+        if self._config.threads is not None:
+            return self._configured(None)
+        known = self._known(model)
+        return None if known is None else self._configured(known)
+
     def _find(self, model: PlannedModel, measure: Timer) -> ThreadPlan | None:
         """What is right when nothing is set; None when `threads` is."""
         if self._config.threads is not None:
             return None
+        known = self._known(model)
+        if known is None:
+            return self._measured(self._key(model), measure)
+        self._free.look_back()  # so that the first token already makes room for others
+        return known
+
+    def _key(self, model: PlannedModel) -> str:
+        return f"{self._cores.key()}; {model.key()}"
+
+    def _known(self, model: PlannedModel) -> ThreadPlan | None:
         if model.weight_bytes < SMALL_MODEL_BYTES:
             return ThreadPlan(1, 1, "assumed", "a small model computes fastest on one core")
         if self._cores.limit == 1:
             return ThreadPlan(1, 1, "assumed", "one core is usable")
-        key = f"{self._cores.key()}; {model.key()}"
-        known = self._memory.recall(key)
-        if known is not None:
-            self._free.look_back()  # so that the first token already makes room for others
-            reason = f"timed on this machine with {self._cores.topology}"
-            return ThreadPlan(
-                min(known.decode, self._cores.limit),
-                min(known.prefill, self._cores.limit),
-                "remembered",
-                reason,
-            )
-        return self._measured(key, measure)
+        known = self._memory.recall(self._key(model))
+        if known is None:
+            return None
+        return ThreadPlan(
+            min(known.decode, self._cores.limit),
+            min(known.prefill, self._cores.limit),
+            "remembered",
+            f"timed on this machine with {self._cores.topology}",
+        )
 
     def _measured(self, key: str, measure: Timer) -> ThreadPlan:
         if self._free.look_back():
@@ -196,6 +211,14 @@ def fewest_of_the_fastest(seconds: Mapping[int, float]) -> int:
 def cores_for(config: EdgeConfig, topology: Topology) -> Cores:
     """The cores that the configuration and the control group leave of the machine's."""
     return Cores(topology, cpu_quota(), config.reserve_cores)
+
+
+def recall_threads(config: EdgeConfig, model: PlannedModel) -> ThreadPlan | None:
+    """The threads that a model would be loaded with; None where loading would measure them."""
+    topology = read_topology()
+    free = FreeCores(topology.num_cpus, OthersMeter())
+    memory = ThreadMemory(cache_folder(config))
+    return ThreadPlanner(config, cores_for(config, topology), free, memory).recall(model)
 
 
 def _describe(timings: Timings) -> str:
