@@ -11,12 +11,16 @@ if TYPE_CHECKING:
 
 
 def load_backend(path: Path, config: EdgeConfig) -> Backend:
-    """The backend for a model file, loaded.
+    """The backend for a model, loaded: a GGUF file, an ONNX file, or a folder with one.
 
     Raises:
         ModelError: the file cannot be run here.
     """
     # Imported here so that a runtime for one format never loads the other's library.
+    if path.suffix == ".onnx" or path.is_dir():
+        from edge_llm.backends.onnx.load import load_onnx
+
+        return load_onnx(path, config)
     from edge_llm.backends.llama_cpp.backend import load_llama_cpp
 
     return load_llama_cpp(path, config)

@@ -114,8 +114,12 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def fork(self, source: int, target: int) -> None:
-        """Make the empty sequence `target` continue from all that `source` holds."""
+    def fork(self, source: int, target: int, length: int | None = None) -> None:
+        """Make the empty sequence `target` continue from what `source` holds.
+
+        With a `length` from its first tokens alone, where that saves copying the rest: a backend
+        that shares cells may take them all.
+        """
 
     @abstractmethod
     def truncate(self, seq_id: int, length: int) -> bool:

@@ -56,6 +56,8 @@ class FakeBackend(Backend):
         self.capabilities = capabilities or fake_capabilities()
         self.info = ModelInfo("fake", "fake", chat_template, {"temperature": 0.0})
         self.num_forwards = 0
+        self.num_copied_tokens = 0
+        """Tokens that `fork` copied instead of sharing their cells."""
         self.closed = False
         self._script = script or hashed_script(self.tokenizer.vocab_size)
         self._kv: dict[int, list[_Cell]] = {}
@@ -96,12 +98,13 @@ class FakeBackend(Backend):
         self._kv[item.seq_id] = cells
         return rows
 
-    def fork(self, source: int, target: int) -> None:
+    def fork(self, source: int, target: int, length: int | None = None) -> None:
         """See `Backend.fork`."""
-        cells = self._cells(source)
+        shares = self.capabilities.can_share_prefix
+        cells = self._cells(source) if shares else self._cells(source)[:length]
         if self._cells(target):
             raise BackendError(f"sequence {target} is not empty")
-        shares = self.capabilities.can_share_prefix
+        self.num_copied_tokens += 0 if shares else len(cells)
         self._kv[target] = [cell if shares else _Cell(cell.token_id) for cell in cells]
 
     def truncate(self, seq_id: int, length: int) -> bool:

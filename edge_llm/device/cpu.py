@@ -16,6 +16,11 @@ def usable_cpus(cgroup: Path = CGROUP) -> int:
     return max(1, min(allowed or 1, math.floor(quota) if quota else allowed or 1))
 
 
+def is_busy() -> bool:
+    """Whether others want the processors too: half of one was in use in the last minute."""
+    return hasattr(os, "getloadavg") and os.getloadavg()[0] >= 0.5
+
+
 def _cgroup_quota(cgroup: Path) -> float | None:
     """CPU seconds per second granted by the control group; None when unlimited.
 

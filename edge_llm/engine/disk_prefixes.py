@@ -97,7 +97,7 @@ class DiskPrefixes:
             return self._backend.export(seq_id)
         with self._scheduler.borrowed_seq_id() as borrowed:
             try:
-                self._backend.fork(seq_id, borrowed)
+                self._backend.fork(seq_id, borrowed, length)
                 self._backend.truncate(borrowed, length)
                 return self._backend.export(borrowed)
             finally:

@@ -95,6 +95,18 @@ class PrefixCache:
         assert node.num_users > 0, "locked by a match"
         node.num_users -= 1
 
+    def take(self, match: PrefixMatch) -> int | None:
+        """Give away the entry that a match ends with, and its lock; None where it has to stay."""
+        node = match.node
+        if node.seq_id is None or node.children or node.pinned or node.num_users > 1:
+            return None
+        seq_id, node.seq_id = node.seq_id, None
+        node.num_users = 0
+        while node is not self._root and not node.children and _is_useless(node):
+            self._drop(node)
+            node = _parent(node)
+        return seq_id
+
     def insert_prefix(
         self, token_ids: Sequence[int], seq_id: int, *, num_shared: int, pinned: bool = False
     ) -> bool:

@@ -63,7 +63,7 @@ class Share:
 
     def apply(self, backend: Backend) -> None:
         """Carry it out."""
-        backend.fork(self.source, self.target)
+        backend.fork(self.source, self.target, self.length)
         if backend.length(self.target) > self.length:
             kept = backend.truncate(self.target, self.length)
             assert kept, "only state that can be rolled back is shared in part"
@@ -101,6 +101,8 @@ class Scheduler:
         self.pacer = PrefillPacer(max_decode_slowdown)
         self._free_seq_ids = list(range(capabilities.num_seq_ids - 1, -1, -1))
         self._caches = capabilities.num_seq_ids > capabilities.max_num_seqs
+        self._copies = capabilities.can_truncate and not capabilities.can_share_prefix
+        """Every sequence has cells of its own: a prefix is copied, or taken over as a whole."""
         self.cache = PrefixCache(can_truncate=capabilities.can_truncate)
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
@@ -273,6 +275,9 @@ class Scheduler:
         while self.waiting and len(self.running) < self._limits.max_num_seqs:
             sequence = self.waiting[0]
             match = self._match(sequence)
+            if match and self._copies and self._take_over(sequence, match):
+                admission.admitted.append(sequence)
+                continue
             shared = match.num_tokens if match else 0
             if not self._free_up(len(sequence.token_ids) + 1 - shared, admission):
                 if match:
@@ -287,8 +292,27 @@ class Scheduler:
                 sequence.num_computed = sequence.num_shared = shared
                 source = self.cache.holder(match.node)
                 admission.commands.append(Share(source, sequence.seq_id, match.num_tokens))
+                if self._copies:
+                    self._unlock(sequence)
+                    sequence.num_shared = 0
             admission.admitted.append(sequence)
             self._count(sequence)
+
+    def _take_over(self, sequence: Sequence, match: PrefixMatch) -> bool:
+        """Start a sequence in the cells of an entry that it continues; False where others do too.
+
+        The next turn of a conversation then costs no copy and no second set of cells.
+        """
+        seq_id = self.cache.take(match)
+        if seq_id is None:
+            return False
+        self.waiting.popleft()
+        sequence.seq_id = seq_id
+        sequence.status = SequenceStatus.RUNNING
+        sequence.num_computed, sequence.num_shared = match.num_tokens, 0
+        self.running.append(sequence)
+        self._count(sequence)
+        return True
 
     def _free_up(self, num_cells: int, admission: Admission) -> bool:
         """Evict until a sequence that needs `num_cells` can start; whether it can.
@@ -337,7 +361,7 @@ class Scheduler:
             and self.cache.insert_prefix(
                 sequence.token_ids[: sequence.num_computed],
                 seq_id,
-                num_shared=sequence.num_shared,
+                num_shared=sequence.num_computed if self._copies else sequence.num_shared,
                 pinned=sequence.request.pinned,
             )
         )

@@ -13,7 +13,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
@@ -24,6 +24,7 @@ from typing import NamedTuple
 from edge_llm.errors import ModelNotFoundError
 from edge_llm.hub.gguf import GGUFFile, read_gguf
 from edge_llm.hub.gguf_split import part_numbers, part_paths
+from edge_llm.hub.onnx_parse import OnnxFile, read_onnx
 
 WHOLE_FILE_BYTES = 64 << 20
 HEAD_BYTES = 16 << 20
@@ -108,7 +109,9 @@ def snapshot_fingerprint(settings: SnapshotSettings) -> str:
 
 
 def _files(path: Path) -> list[Path]:
-    """The file, and where its name is that of a part, the others as well."""
+    """The file and those that belong to it: other parts, or weights outside of an ONNX file."""
+    if path.suffix == ".onnx":
+        return [path, *read_onnx(path).external_files]
     match = _PART.fullmatch(path.name)
     if match is None:
         return [path]
@@ -136,12 +139,51 @@ def _identity(path: Path) -> tuple[int, ...]:
 @lru_cache(maxsize=CACHED_FILES)
 def _fingerprint(path: Path, identities: tuple[tuple[int, ...], ...]) -> str:
     """What is in the file; the identities are there to tell a changed file from a known one."""
-    with path.open("rb") as file:
-        is_gguf = file.read(4) == b"GGUF"
     total = blake2b(digest_size=32, person=b"edge-llm-model")
-    for part, regions in _gguf_parts(path) if is_gguf else [(path, _head_and_rest(path))]:
+    for part, regions in _parts(path):
         total.update(_digest(part, regions))
     return total.hexdigest()
+
+
+def _parts(path: Path) -> list[tuple[Path, list[Region]]]:
+    """Each file of the model with the regions to look at."""
+    if path.suffix == ".onnx":
+        return _onnx_parts(read_onnx(path))
+    with path.open("rb") as file:
+        is_gguf = file.read(4) == b"GGUF"
+    return _gguf_parts(path) if is_gguf else [(path, _head_and_rest(path))]
+
+
+def _onnx_parts(model: OnnxFile) -> list[tuple[Path, list[Region]]]:
+    """The graph with its larger constants apart, and each file of weights with those in it."""
+    inside = sorted(
+        Region(tensor.offset, tensor.num_bytes)
+        for tensor in model.tensors
+        if tensor.offset is not None and tensor.num_bytes > WHOLE_REGION_BYTES
+    )
+    parts = [(model.path, [*_between(inside, model.file_bytes), *inside])]
+    for file in model.external_files:
+        places = [t.external for t in model.tensors if t.external is not None]
+        parts.append(
+            (
+                file,
+                sorted(
+                    Region(place.offset, place.num_bytes)
+                    for place in places
+                    if model.path.parent / place.location == file
+                ),
+            )
+        )
+    return parts
+
+
+def _between(regions: Iterable[Region], num_bytes: int) -> Iterator[Region]:
+    """What of a file is outside of some regions, in pieces that are read whole."""
+    position = 0
+    for region in [*regions, Region(num_bytes, 0)]:
+        for piece in _pieces(max(0, region.offset - position)):
+            yield Region(position + piece.offset, piece.num_bytes)
+        position = max(position, region.offset + region.num_bytes)
 
 
 def _gguf_parts(path: Path) -> list[tuple[Path, list[Region]]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edge_llm.config import BUILTIN_MODEL
 from edge_llm.errors import ModelNotFoundError, did_you_mean
+from edge_llm.hub.onnx_folder import find_model
 
 BUILTIN_FILE = Path("builtin") / "edge-llm-builtin-q8_0.gguf"
 
@@ -29,7 +30,7 @@ def models_folder() -> Path:
 
 
 def resolve_model(reference: str) -> ModelReference:
-    """The model file that `reference` means: `builtin`, or a path.
+    """The model file that `reference` means: `builtin`, a path, or a folder with an ONNX model.
 
     Raises:
         ModelNotFoundError: there is no such file; names those that are near.
@@ -50,13 +51,18 @@ def _builtin(path: Path) -> ModelReference:
 
 
 def _existing(reference: str, path: Path) -> ModelReference:
+    if path.suffix == ".onnx" and path.is_file():
+        # Not resolved: in the cache of Hugging Face it is a link, and its weights lie beside it.
+        return ModelReference(find_model(path).name, path.absolute())
     if path.is_file():
         return ModelReference(path.stem, path.resolve())
+    if path.is_dir() and next(path.glob("**/*.onnx"), None) is not None:
+        return ModelReference(find_model(path).name, path.absolute())
     if path.is_dir():
         inside = sorted(p.name for p in path.glob("*.gguf"))
         raise ModelNotFoundError(
             f"{reference!r} is a folder",
-            hint="name one file: " + ", ".join(inside) if inside else "it holds no .gguf file",
+            hint="name one file: " + ", ".join(inside) if inside else "it holds no model",
         )
     raise ModelNotFoundError(f"there is no model {reference!r}", hint=_hint(reference, path))
 
@@ -66,5 +72,6 @@ def _hint(reference: str, path: Path) -> str:
     known = {BUILTIN_MODEL}
     if path.parent.is_dir():
         known |= {str(path.parent / p.name) for p in path.parent.glob("*.gguf")}
+        known |= {str(path.parent / p.name) for p in path.parent.glob("*.onnx")}
     near = did_you_mean(reference, known)
     return near if near.startswith("did you mean") else f"'builtin', or a path; {near}"

@@ -13,6 +13,7 @@ from edge_llm.backends.fake import FakeBackend, fake_capabilities
 from edge_llm.config import EdgeConfig
 from edge_llm.errors import BackendError
 from tests.support.gguf_files import write_tiny_model
+from tests.support.onnx_files import write_folder
 
 NUM_CELLS = 256
 
@@ -26,9 +27,38 @@ def make_llama_cpp(folder: Path) -> Backend:
     return load_backend(path, EdgeConfig(context_size=NUM_CELLS, max_num_seqs=3, threads=1))
 
 
-@pytest.fixture(params=[make_fake, make_llama_cpp], ids=["fake", "llama_cpp"])
+def make_copying_fake(folder: Path) -> Backend:
+    limits = fake_capabilities(max_model_len=NUM_CELLS, max_num_seqs=3, can_share_prefix=False)
+    return FakeBackend(capabilities=limits)
+
+
+def onnx_maker(**layout: object) -> Callable[[Path], Backend]:
+    def make(folder: Path) -> Backend:
+        path = write_folder(folder / "tiny", context=NUM_CELLS, **layout)  # type: ignore[arg-type]
+        return load_backend(path, EdgeConfig(context_size=NUM_CELLS, max_num_seqs=3, threads=1))
+
+    return make
+
+
+BACKENDS = {
+    "fake": make_fake,
+    "fake-copying": make_copying_fake,
+    "llama_cpp": make_llama_cpp,
+    "onnx-grouped": onnx_maker(),
+    "onnx-grouped-positions": onnx_maker(position_ids=True),
+    "onnx-grouped-half": onnx_maker(dtype="float16"),
+    "onnx-grouped-int4": onnx_maker(storage="int4"),
+    "onnx-grouped-kept-logits": onnx_maker(logits_to_keep=True, external=True),
+    "onnx-growing": onnx_maker(grouped=False),
+    "onnx-growing-positions": onnx_maker(grouped=False, position_ids=True),
+    "onnx-growing-half": onnx_maker(grouped=False, dtype="float16"),
+    "onnx-merged": onnx_maker(grouped=False, merged=True),
+}
+
+
+@pytest.fixture(params=BACKENDS)
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
-    make: Callable[[Path], Backend] = request.param
+    make = BACKENDS[request.param]
     made = make(tmp_path)
     yield made
     made.close()
@@ -195,17 +225,47 @@ def test_a_gap_between_what_is_held_and_what_comes_is_refused(
 
 
 def test_a_full_cache_changes_nothing_and_goes_on_after_a_free(backend: Backend) -> None:
-    limit = backend.capabilities.max_num_batched_tokens
-    while backend.length(0) + limit <= NUM_CELLS - 20:
-        run(backend, 0, [65] * min(limit, NUM_CELLS - 20 - backend.length(0)), 0)
-    run(backend, 0, [65] * (NUM_CELLS - 20 - backend.length(0)), 0)
+    limits = backend.capabilities
+    # Where cells are shared one sequence can use up the room of another, else only its own.
+    other = 0 if limits.num_kv_cells > NUM_CELLS else 1
+    while (missing := NUM_CELLS - 20 - backend.length(0)) > 0:
+        run(backend, 0, [65] * min(limits.max_num_batched_tokens, missing), 0)
+    held = [backend.length(0), backend.length(other)]
 
     with pytest.raises(KVCacheFullError):
-        run(backend, 1, [66] * 21)
+        run(backend, other, [66] * 21)
 
-    assert (backend.length(0), backend.length(1)) == (NUM_CELLS - 20, 0)
+    assert [backend.length(0), backend.length(other)] == held
     backend.free(0)
-    assert run(backend, 1, [66] * 21).shape[0] == 1
+    assert run(backend, other, [66] * 21).shape[0] == 1
+
+
+def test_a_fork_may_take_the_first_tokens_alone(backend: Backend) -> None:
+    expected = run(backend, 2, PROMPT[:6])
+    run(backend, 0, PROMPT)
+
+    backend.fork(0, 1, 5)
+    backend.truncate(1, 5)
+
+    assert backend.length(1) == 5
+    assert close_enough(run(backend, 1, PROMPT[5:6]), expected)
+
+
+def test_sequences_speak_together_whatever_their_ids_and_lengths(backend: Backend) -> None:
+    ids = [5, 0, 3]
+    prompts = {5: PROMPT, 0: PROMPT[:3], 3: PROMPT[:11]}
+    alone = {}
+    for seq_id, prompt in prompts.items():
+        alone[seq_id] = [run(backend, 1, prompt), run(backend, 1, [66]), run(backend, 1, [67])]
+        backend.free(1)
+        run(backend, seq_id, prompt, 0)
+
+    for step, token in ((1, 66), (2, 67)):
+        batch = [BatchItem(i, backend.length(i), [token], 1) for i in ids]
+        rows = backend.forward(batch)
+        for row, seq_id in zip(rows, ids, strict=True):
+            assert close_enough(row[None], alone[seq_id][step])
+        ids.reverse()
 
 
 def test_an_interrupted_forward_leaves_what_can_be_rolled_back(backend: Backend) -> None:

@@ -338,3 +338,56 @@ def test_a_sequence_that_can_never_fit_ends_with_an_error() -> None:
 
     assert outcome.last is not None
     assert isinstance(outcome.last.error, BackendError)
+
+
+def copying_backend() -> FakeBackend:
+    return FakeBackend(capabilities=fake_capabilities(can_share_prefix=False, num_kv_cells=8 * 256))
+
+
+def ended(engine: Engine, *requests: EngineRequest) -> list[Outcome]:
+    outcomes: dict[int, Outcome] = defaultdict(Outcome)
+    ids = [engine.add_request(wanted) for wanted in requests]
+    while engine.has_work:
+        collect(outcomes, engine.step())
+        engine.scheduler.check_integrity()
+    return [outcomes[request_id] for request_id in ids]
+
+
+def test_a_conversation_goes_on_in_its_own_cells_where_prefixes_are_copied() -> None:
+    backend = copying_backend()
+    engine = Engine(backend)
+    first = request("tell me a story")
+    (answer,) = ended(engine, first)
+
+    turn = EngineRequest((*first.token_ids, *answer.token_ids, *b" and then?"), PARAMS)
+    (next_answer,) = ended(engine, turn)
+
+    assert backend.num_copied_tokens == 0
+    assert next_answer.last is not None
+    assert next_answer.last.num_cached_tokens == len(first.token_ids) + len(answer.token_ids) - 1
+    assert next_answer.token_ids == run_alone(turn).token_ids
+
+
+def test_a_prefix_in_use_by_others_is_copied_and_no_more_of_it_than_is_wanted() -> None:
+    backend = copying_backend()
+    engine = Engine(backend)
+    ended(engine, request("a long system prompt: one"))
+
+    wanted = [request(f"a long system prompt: {word}") for word in ("two", "three")]
+    answers = ended(engine, *wanted)
+
+    assert backend.num_copied_tokens == 2 * len("a long system prompt: ")
+    assert [a.token_ids for a in answers] == [run_alone(w).token_ids for w in wanted]
+
+
+def test_nothing_leaks_where_prefixes_are_copied() -> None:
+    rng = random.Random(3)
+    backend = copying_backend()
+    engine = Engine(backend)
+    texts = ["ab" * n + word for n in (1, 5, 20) for word in ("", "x", "yz")]
+    for _ in range(30):
+        wanted = [request(rng.choice(texts), seed=rng.randrange(3)) for _ in range(6)]
+        for want, got in zip(wanted, ended(engine, *wanted), strict=True):
+            assert got.token_ids == run_alone(want).token_ids
+    engine.clear_prefix_cache()
+    assert backend.num_used_cells == 0

@@ -98,7 +98,7 @@ def test_every_large_tensor_has_samples_in_each_stride(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("sampled")
 def test_files_of_other_formats_are_sampled_too(tmp_path: Path) -> None:
-    path = tmp_path / "model.onnx"
+    path = tmp_path / "model.bin"
     path.write_bytes(bytes(50_000))
     before = content_fingerprint(path)
 

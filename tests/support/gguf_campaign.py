@@ -31,8 +31,9 @@ class Verdict(NamedTuple):
 class LoadChild:
     """A process that loads one file after the other, started again when it dies."""
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, module: str = "tests.support.load_child") -> None:
         self._options = options
+        self._module = module
         self._process: subprocess.Popen[str] | None = None
         self._fresh = True
 
@@ -66,7 +67,7 @@ class LoadChild:
         if self._process is None:
             self._fresh = True
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.load_child", *self._options],
+                [sys.executable, "-m", self._module, *self._options],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

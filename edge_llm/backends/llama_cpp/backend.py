@@ -244,8 +244,8 @@ class LlamaCppBackend(Backend):
         buffer = (ctypes.c_float * (shape[0] * shape[1])).from_address(address)
         return np.ctypeslib.as_array(buffer).reshape(shape)
 
-    def fork(self, source: int, target: int) -> None:
-        """See `Backend.fork`; the cells are shared, nothing is copied."""
+    def fork(self, source: int, target: int, length: int | None = None) -> None:
+        """See `Backend.fork`; all cells are shared, nothing is copied."""
         self._lib.llama_memory_seq_cp(
             self._memory, self._checked(source), self._checked(target), -1, -1
         )

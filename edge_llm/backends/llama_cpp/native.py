@@ -13,6 +13,7 @@ import threading
 from types import ModuleType
 from typing import Any
 
+from edge_llm.device.cpu import is_busy
 from edge_llm.errors import ConfigError
 
 LLAMA_CPP_PYTHON_VERSION = "0.3.36"
@@ -60,7 +61,7 @@ def load_library() -> ModuleType:
 def _import_library() -> ModuleType:
     # Without this an abort inside ggml first forks a debugger.
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")
-    if "OMP_WAIT_POLICY" not in os.environ and _is_machine_busy():
+    if "OMP_WAIT_POLICY" not in os.environ and is_busy():
         os.environ.setdefault("GOMP_SPINCOUNT", _SPINS_WHEN_BUSY)
     try:
         library = importlib.import_module("llama_cpp")
@@ -78,10 +79,6 @@ def _import_library() -> ModuleType:
             hint=f"pip install llama-cpp-python=={LLAMA_CPP_PYTHON_VERSION}",
         )
     return library
-
-
-def _is_machine_busy() -> bool:
-    return hasattr(os, "getloadavg") and os.getloadavg()[0] >= 0.5
 
 
 def _route_log(library: ModuleType) -> None:

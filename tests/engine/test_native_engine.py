@@ -1,7 +1,8 @@
 """The engine on real kernels: batching may change the last bits of a logit, and nothing else."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from edge_llm.engine.request import EngineRequest
 from edge_llm.errors import RequestAbortedError
 from edge_llm.hub.resolve import resolve_model
 from edge_llm.types import SamplingParams
+from tests.support.onnx_files import write_folder
 
 TIE = 0.01
 """Logits this near to each other may change places when rows are batched."""
@@ -31,10 +33,21 @@ COMMANDS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def backend() -> Iterator[Backend]:
+MODELS: dict[str, Callable[[Path], Path]] = {
+    "llama_cpp": lambda _: resolve_model("builtin").path,
+    "onnx-grouped": lambda folder: write_folder(folder, context=512),
+    "onnx-grouped-int4": lambda folder: write_folder(folder, context=512, storage="int4"),
+    "onnx-growing": lambda folder: write_folder(folder, context=512, grouped=False),
+}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def backend(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Backend]:
     config = EdgeConfig(context_size=512, max_num_seqs=4, threads=1)
-    loaded = load_backend(resolve_model("builtin").path, config)
+    path = MODELS[request.param](tmp_path_factory.mktemp("model") / "tiny")
+    loaded = load_backend(path, config)
     yield loaded
     loaded.close()
 

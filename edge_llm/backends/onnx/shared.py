@@ -1,0 +1,111 @@
+"""`KVStore` for GroupQueryAttention: past and present in one buffer, many rows in one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_llm.backends.onnx.graph import DecoderGraph
+from edge_llm.backends.onnx.rows import RowCache, RowRange
+from edge_llm.backends.onnx.store import KVStore
+
+MAX_BINDINGS = 64
+"""Sets of bound buffers that are kept, one for each range of rows."""
+
+
+class SharedStore(KVStore):
+    """Rows of a `RowCache`, run where they are."""
+
+    def __init__(self, graph: DecoderGraph, num_rows: int, max_len: int) -> None:
+        self.is_ragged = graph.interface.is_ragged
+        self.rows = RowCache(graph.interface, num_rows, max_len)
+        self._graph = graph
+        self._bindings: dict[RowRange, Any] = {}
+
+    def length(self, seq_id: int) -> int:
+        """See `KVStore.length`."""
+        return self.rows.length(seq_id)
+
+    def binding(self, seq_id: int) -> Any:
+        """See `KVStore.binding`."""
+        return self._binding(RowRange(self.rows.row(seq_id), 1))
+
+    def extend(
+        self, seq_id: int, token_ids: Sequence[int], num_outputs: int, run_options: Any
+    ) -> NDArray[Any]:
+        """See `KVStore.extend`."""
+        graph = self._graph
+        binding = self.binding(seq_id)
+        past = self.rows.length(seq_id)
+        tokens = np.array([token_ids], np.int64)
+        graph.bind_tokens(binding, tokens, [past], num_outputs)
+        count = graph.num_logits(len(token_ids), num_outputs)
+        logits = graph.scratch((1, count, graph.vocab_size))
+        graph.bind_logits(binding, logits)
+        graph.run(binding, run_options)
+        self.rows.set_length(seq_id, past + len(token_ids))
+        return logits[0, count - num_outputs :]
+
+    def decode(
+        self,
+        seq_ids: Sequence[int],
+        token_ids: Sequence[int],
+        into: NDArray[np.float32],
+        run_options: Any,
+    ) -> None:
+        """See `KVStore.decode`."""
+        graph, rows = self._graph, self.rows
+        found = rows.gather(seq_ids)
+        binding = self._binding(found)
+        order = [rows.sequence_at(row) for row in range(found.first, found.first + found.num_rows)]
+        token_of = dict(zip(seq_ids, token_ids, strict=True))
+        tokens = np.array([[token_of[seq_id]] for seq_id in order], np.int64)
+        graph.bind_tokens(binding, tokens, [rows.length(seq_id) for seq_id in order], 1)
+        in_place = order == list(seq_ids) and graph.interface.logits_dtype == "float32"
+        shape = (len(order), 1, graph.vocab_size)
+        logits = into.reshape(shape) if in_place else graph.scratch(shape)
+        graph.bind_logits(binding, logits)
+        graph.run(binding, run_options)
+        if not in_place:
+            into[[seq_ids.index(seq_id) for seq_id in order]] = logits[:, 0]
+        for seq_id in order:
+            rows.set_length(seq_id, rows.length(seq_id) + 1)
+
+    def _binding(self, rows: RowRange) -> Any:
+        binding = self._bindings.get(rows)
+        if binding is None:
+            if len(self._bindings) >= MAX_BINDINGS:
+                self._bindings.clear()
+            binding = self._bindings[rows] = self._graph.binding()
+            span = slice(rows.first, rows.first + rows.num_rows)
+            for pair, buffer in zip(self._graph.interface.pairs, self.rows.buffers, strict=True):
+                self._graph.bind_buffer(binding, (pair.past, pair.present), buffer[span])
+        return binding
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        """See `KVStore.copy`."""
+        self.rows.copy(source, target, length)
+
+    def truncate(self, seq_id: int, length: int) -> None:
+        """See `KVStore.truncate`."""
+        self.rows.set_length(seq_id, length)
+
+    def free(self, seq_id: int) -> None:
+        """See `KVStore.free`."""
+        self.rows.free(seq_id)
+
+    def state(self, seq_id: int) -> list[NDArray[Any]]:
+        """See `KVStore.state`."""
+        return self.rows.state(seq_id)
+
+    def restore(self, seq_id: int, parts: Sequence[NDArray[Any]]) -> None:
+        """See `KVStore.restore`."""
+        self.rows.restore(seq_id, parts)
+
+    def close(self) -> None:
+        """See `KVStore.close`."""
+        self._bindings = {}
+        self.rows.close()
