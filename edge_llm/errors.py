@@ -10,6 +10,7 @@ EdgeLLMError
 │   │   ├─ NotGGUFError
 │   │   ├─ TruncatedModelError
 │   │   └─ UnsupportedModelError   a sound file that this build cannot run
+│   ├─ QuantizationRefusedError    the result is no longer the same model, or no smaller
 │   └─ InsufficientMemoryError
 ├─ RequestError                    400
 │   ├─ InvalidParameterError       also a ValueError: a known option with a bad value
@@ -102,6 +103,12 @@ class UnsupportedModelError(ModelFormatError):
     """The file is sound, but this build of the native library cannot run it."""
 
     code = "model_unsupported"
+
+
+class QuantizationRefusedError(ModelError):
+    """A quantised model is too far from its original, or no smaller; nothing was written."""
+
+    code = "quantization_refused"
 
 
 class InsufficientMemoryError(ModelError):
