@@ -24,7 +24,9 @@ from edge_llm.errors import ConfigError, QuantizationRefusedError
 WINDOW_TOKENS = 256
 """Text is read in pieces of this length, each from a fresh start."""
 
-_CHUNK_TOKENS = 32
+CHUNK_TOKENS = 32
+"""Logits in memory at a time: with 150k tokens in a vocabulary these are 20 MB a model."""
+
 _DECODED_TOKENS = 32
 _REPEATS = 3
 _MIN_TOKENS = 16
@@ -75,11 +77,11 @@ def compare_models(
         ConfigError: the text has too few tokens.
         QuantizationRefusedError: the result gives logits that are no numbers.
     """
-    with _opened(source, threads) as original, _opened(target, threads) as result:
-        windows = _split(original, text, max_tokens)
+    with open_model(source, threads) as original, open_model(target, threads) as result:
+        windows = split_text(original, text, max_tokens)
         # First, while the text has not warmed the processor up for one of them only.
-        speeds = _measure_speed(original, windows[0]), _measure_speed(result, windows[0])
-        sums = _Sums()
+        speeds = measure_speed(original, windows[0]), measure_speed(result, windows[0])
+        sums = ComparisonSums()
         total = sum(len(window) - 1 for window in windows)
         for window in windows:
             for rows in _aligned_logits(original, result, window):
@@ -89,7 +91,7 @@ def compare_models(
         return replace(sums.comparison(), source_speed=speeds[0], target_speed=speeds[1])
 
 
-class _Rows(NamedTuple):
+class LogitRows(NamedTuple):
     """Logits of both models and the tokens that came next."""
 
     original: NDArray[np.float64]
@@ -97,8 +99,8 @@ class _Rows(NamedTuple):
     next_ids: NDArray[np.int64]
 
 
-class _Sums:
-    """Adds up what the text shows."""
+class ComparisonSums:
+    """Adds up what a text shows of two models."""
 
     def __init__(self) -> None:
         self.num_tokens = 0
@@ -106,7 +108,8 @@ class _Sums:
         self._num_same = 0
         self._losses = [0.0, 0.0]
 
-    def add(self, rows: _Rows) -> None:
+    def add(self, rows: LogitRows) -> None:
+        """Count the next few tokens."""
         original, result = _log_softmax(rows.original), _log_softmax(rows.result)
         self._divergences.append((np.exp(original) * (original - result)).sum(axis=1))
         self._num_same += int((original.argmax(axis=1) == result.argmax(axis=1)).sum())
@@ -116,6 +119,7 @@ class _Sums:
         self.num_tokens += len(rows.next_ids)
 
     def comparison(self) -> Comparison:
+        """The figures so far, without speeds."""
         divergences = np.maximum(np.concatenate(self._divergences), 0.0)
         perplexities = [_perplexity(loss / self.num_tokens) for loss in self._losses]
         nothing = Speed(0.0, 0.0)
@@ -132,7 +136,12 @@ class _Sums:
 
 
 @contextmanager
-def _opened(path: Path, threads: int | None) -> Iterator[Backend]:
+def open_model(path: Path, threads: int | None = None) -> Iterator[Backend]:
+    """A model for one sequence, closed afterwards.
+
+    Raises:
+        ModelError: it does not load.
+    """
     config = EdgeConfig(
         model=str(path), max_num_seqs=1, prefix_slots=0, cache_max_mb=0, threads=threads
     )
@@ -143,8 +152,12 @@ def _opened(path: Path, threads: int | None) -> Iterator[Backend]:
         backend.close()
 
 
-def _split(backend: Backend, text: str, max_tokens: int) -> list[list[int]]:
-    """The tokens of the text in windows, each begun as the model expects."""
+def split_text(backend: Backend, text: str, max_tokens: int) -> list[list[int]]:
+    """At most `max_tokens` tokens of a text in windows, each begun as the model expects.
+
+    Raises:
+        ConfigError: the text has too few tokens.
+    """
     tokenizer = backend.tokenizer
     ids = tokenizer.encode(text)[:max_tokens]
     if len(ids) < _MIN_TOKENS:
@@ -160,17 +173,19 @@ def _split(backend: Backend, text: str, max_tokens: int) -> list[list[int]]:
     return [window for window in windows if len(window) > 1]
 
 
-def _aligned_logits(original: Backend, result: Backend, window: Sequence[int]) -> Iterator[_Rows]:
+def _aligned_logits(
+    original: Backend, result: Backend, window: Sequence[int]
+) -> Iterator[LogitRows]:
     """The logits of both for each token of a window but the last."""
-    for position in range(0, len(window) - 1, _CHUNK_TOKENS):
-        end = min(position + _CHUNK_TOKENS, len(window) - 1)
+    for position in range(0, len(window) - 1, CHUNK_TOKENS):
+        end = min(position + CHUNK_TOKENS, len(window) - 1)
         item = BatchItem(0, position, window[position:end], end - position)
         rows = [backend.forward([item]).astype(np.float64) for backend in (original, result)]
         for name, values in zip(("the original", "the result"), rows, strict=True):
             if not np.isfinite(values).all():
                 raise QuantizationRefusedError(f"{name} gives logits that are no numbers")
         next_ids = np.asarray(window[position + 1 : end + 1], np.int64)
-        yield _Rows(rows[0], rows[1], next_ids)
+        yield LogitRows(rows[0], rows[1], next_ids)
     original.free(0)
     result.free(0)
 
@@ -185,7 +200,8 @@ def _perplexity(loss: float) -> float:
     return math.exp(loss) if loss < 700 else math.inf
 
 
-def _measure_speed(backend: Backend, window: Sequence[int]) -> Speed:
+def measure_speed(backend: Backend, window: Sequence[int]) -> Speed:
+    """How fast a model reads `window` and goes on from there; it holds nothing afterwards."""
     prefill, decode = math.inf, math.inf
     for _ in range(_REPEATS):
         started = time.perf_counter()

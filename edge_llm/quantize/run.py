@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -31,11 +28,10 @@ from edge_llm.hub.onnx import (
 from edge_llm.quantize.compare import Comparison, compare_models
 from edge_llm.quantize.library import load_onnx_library, read_model
 from edge_llm.quantize.options import QuantizeOptions
+from edge_llm.quantize.place import SPARE_BYTES, check_target, put_in_place, scratch_folder
 from edge_llm.quantize.report import QuantizeReport
 from edge_llm.quantize.rewrite import RewrittenMatrix, rewrite_model
 from edge_llm.quantize.sample import SAMPLE_TEXT
-
-logger = logging.getLogger(__name__)
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""
@@ -51,7 +47,6 @@ _EXTERNAL_ABOVE_BYTES = 1 << 30
 _SMALLEST_EXTERNAL = 1024
 _COMPANIONS = (".json", ".jinja", ".txt", ".model", ".md")
 _MAX_COMPANION_BYTES = 1 << 26
-_SPARE_BYTES = 64 << 20
 
 
 def quantize_onnx(  # noqa: PLR0913 — each is one choice of the caller
@@ -84,11 +79,12 @@ def quantize_onnx(  # noqa: PLR0913 — each is one choice of the caller
     read_decoder(file)
     library = load_onnx_library()
     target = target.absolute()
-    _check_target(target, folder, replace=replace)
+    _refuse_source(target, folder)
+    check_target(target, replace=replace)
     num_bytes = _file_bytes(file)
     _check_memory(num_bytes)
     name = file_name or f"model_{options.method}.onnx"
-    with _scratch_folder(target, num_bytes) as scratch:
+    with scratch_folder(target, num_bytes) as scratch:
         matrices = _write_model(library, file, scratch / name, options, progress)
         _copy_companions(folder, scratch, name)
         written = _file_bytes(read_onnx(scratch / name))
@@ -101,7 +97,7 @@ def quantize_onnx(  # noqa: PLR0913 — each is one choice of the caller
             report_progress=lambda done, total: progress("comparing", done, total),
         )
         _judge(comparison, num_bytes, written, max_kl)
-        _put_in_place(scratch, target)
+        put_in_place(scratch, target)
     return QuantizeReport(folder.model, target, options, num_bytes, written, matrices, comparison)
 
 
@@ -114,60 +110,22 @@ def _file_bytes(file: OnnxFile) -> int:
     return file.path.stat().st_size + sum(path.stat().st_size for path in file.external_files)
 
 
-def _check_target(target: Path, folder: OnnxFolder, *, replace: bool) -> None:
+def _refuse_source(target: Path, folder: OnnxFolder) -> None:
     inside = (folder.root.resolve(), folder.model.parent.resolve())
     if target.resolve() in inside or any(target.resolve() in path.parents for path in inside):
         raise ConfigError(
             f"{str(target)!r} holds the model that is read", hint="choose another folder"
         )
-    if not target.exists():
-        return
-    if not target.is_dir() or target.is_symlink():
-        raise ConfigError(f"{str(target)!r} is no folder", hint="choose another name")
-    if not replace:
-        raise ConfigError(
-            f"{str(target)!r} is there already", hint="choose another folder, or pass --replace"
-        )
-    if any(target.iterdir()) and not any(target.glob("*.onnx")):
-        # A slip of the hand must not cost a folder of something else.
-        raise ConfigError(f"{str(target)!r} holds no ONNX model, so it is not replaced")
 
 
 def _check_memory(num_bytes: int) -> None:
     # The model as messages, and the two that are compared afterwards.
-    needed, free = 2 * num_bytes + _SPARE_BYTES, available_memory_bytes()
+    needed, free = 2 * num_bytes + SPARE_BYTES, available_memory_bytes()
     if needed > free:
         raise InsufficientMemoryError(
             f"quantising needs about {describe_bytes(needed)}, and {describe_bytes(free)} are free",
             hint="do it on a machine with more memory: the result runs on this one",
         )
-
-
-@contextmanager
-def _scratch_folder(target: Path, num_bytes: int) -> Iterator[Path]:
-    """A folder beside the target, gone afterwards unless it was renamed.
-
-    Raises:
-        ConfigError: there is no room on the disk, or no right to write.
-    """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(target.parent).free
-        if free < num_bytes + _SPARE_BYTES:
-            raise ConfigError(
-                f"{str(target.parent)!r} has {describe_bytes(free)} left, and"
-                f" {describe_bytes(num_bytes + _SPARE_BYTES)} may be needed",
-                hint="free some space, or write to another disk",
-            )
-        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as exc:
-        raise ConfigError(f"cannot write beside {str(target)!r}: {exc}") from exc
-    try:
-        yield scratch
-    except OSError as exc:
-        raise ConfigError(f"writing {str(target)!r} failed: {exc}") from exc
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _write_model(
@@ -226,19 +184,3 @@ def _judge(comparison: Comparison, before: int, after: int, max_kl: float) -> No
             f"the result has {describe_bytes(after)}, and the original {describe_bytes(before)}",
             hint="quantise the embedding too, or take fewer bits",
         )
-
-
-def _put_in_place(scratch: Path, target: Path) -> None:
-    """Rename the finished folder; what was there stays beside it until that has worked."""
-    scratch.chmod(0o755)
-    if not target.exists():
-        scratch.rename(target)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-    target.rename(old)
-    try:
-        scratch.rename(target)
-    except OSError:
-        old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

@@ -23,6 +23,7 @@ from edge_llm.errors import (
 )
 from edge_llm.hub.onnx import read_onnx
 from edge_llm.quantize import QuantizeOptions, QuantizeReport, quantize_onnx
+from edge_llm.quantize import place as place_module
 from edge_llm.quantize import run as run_module
 from edge_llm.quantize.blocks import quantize_blocks
 from tests.support.onnx_files import TinyOnnx, random_weights, tiny_onnx, write_folder, write_onnx
@@ -214,7 +215,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("step", ["_save", "compare_models", "_put_in_place"])
+@pytest.mark.parametrize("step", ["_save", "compare_models", "put_in_place"])
 def test_a_failure_on_the_way_leaves_everything_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -256,8 +257,7 @@ def test_a_disk_without_room_is_found_out_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = write_folder(tmp_path / "model", WIDE)
-    monkeypatch.setattr(run_module, "_SPARE_BYTES", 1 << 60)
-    monkeypatch.setattr(run_module, "available_memory_bytes", lambda: 1 << 62)
+    monkeypatch.setattr(place_module, "SPARE_BYTES", 1 << 60)
 
     with pytest.raises(ConfigError, match="may be needed"):
         quantize_onnx(source, tmp_path / "small", QuantizeOptions(), text=TEXT)
