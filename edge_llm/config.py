@@ -46,7 +46,7 @@ class EdgeConfig:
     """One local model and how to run it."""
 
     model: str = BUILTIN_MODEL
-    """`builtin`, or the path of a GGUF file."""
+    """`builtin`, or the path of a GGUF file, an ONNX file, or a folder with an ONNX model."""
     context_size: int | None = None
     """Tokens of prompt and answer together; None takes the model's own, at most 4096."""
     max_num_seqs: int = 4
@@ -77,7 +77,9 @@ class EdgeConfig:
 
     def __post_init__(self) -> None:
         if not self.model:
-            raise ConfigError("model is empty", hint="'builtin', or the path of a GGUF file")
+            raise ConfigError(
+                "model is empty", hint="'builtin', or the path of a GGUF or ONNX model"
+            )
         _require_count("context_size", self.context_size, least=16, optional=True)
         _require_count("max_num_seqs", self.max_num_seqs, least=1, most=56)
         _require_count("prefix_slots", self.prefix_slots, least=0, most=200)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import edge_llm
 from edge_llm.backends import load_backend
 from edge_llm.backends.base import Backend, BatchItem, ForwardInterruptedError
 from edge_llm.backends.onnx import load as onnx_load
@@ -300,6 +301,52 @@ def test_any_number_of_threads_gives_the_same(tmp_path: Path, threads: int) -> N
     expected = reference_logits(spec, random_weights(spec), TEXT)
     assert np.abs(feed(backend, 0, TEXT)[0] - expected[-1]).max() < 2e-5
     backend.close()
+
+
+def test_long_answers_of_ragged_rows_are_those_of_the_architecture(tmp_path: Path) -> None:
+    spec = TinyOnnx(layers=1, context=600)
+    backend = load(write_folder(tmp_path / "tiny", spec), context_size=600)
+    tokens = np.random.default_rng(0).integers(0, 256, 300).tolist()
+    expected = reference_logits(spec, random_weights(spec), tokens)
+    feed(backend, 0, tokens[:20], 0)
+    feed(backend, 1, tokens[:250], 0)
+
+    def step(count: int) -> None:
+        for _ in range(count):
+            lengths = [backend.length(seq_id) for seq_id in (0, 1)]
+            batch = [BatchItem(i, n, [tokens[n]], 1) for i, n in enumerate(lengths)]
+            rows = backend.forward(batch)
+            assert np.abs(rows - expected[lengths]).max() < 2e-5
+
+    step(20)
+    backend.truncate(1, 30)
+    step(20)
+    backend.close()
+
+
+def test_a_folder_is_a_model_to_chat_with(tmp_path: Path) -> None:
+    path = write_folder(tmp_path / "Tiny-Instruct")
+    with edge_llm.load(path.parent, context_size=200, cache_max_mb=0) as llm:
+        answer = llm.chat("hello", max_tokens=8, temperature=0.0)
+        again = llm.chat("hello", max_tokens=8, temperature=0.0)
+
+    assert (answer.model, answer.route, answer.text) == ("Tiny-Instruct", "local", again.text)
+    assert again.usage.cached_tokens > 0
+
+
+def test_prefixes_of_an_onnx_model_outlive_a_restart(tmp_path: Path) -> None:
+    path = write_folder(tmp_path / "Tiny-Instruct")
+    found = []
+    for _ in range(2):
+        with edge_llm.load(
+            path, context_size=250, cache_dir=str(tmp_path / "prefixes"), system_prompt="ab" * 50
+        ) as llm:
+            found.append(llm.chat("hello", max_tokens=4, temperature=0.0))
+            for word in ("one", "two"):
+                llm.chat(word, max_tokens=1)
+
+    assert found[0].text == found[1].text
+    assert found[1].usage.cached_tokens >= 100
 
 
 WATCHED = """

@@ -55,10 +55,10 @@ class OnnxBackend(Backend):
         self._check(batch)
         places = _places(batch)
         logits = self._room(sum(item.num_outputs for item in batch))
-        options = self._graph.run_options()
+        options = None if interrupt is None else self._graph.run_options()
         speaking = [i for i, item in enumerate(batch) if _speaks(item)]
         with interruptible(interrupt, options):
-            if len(speaking) > 1 and self._store.is_ragged:
+            if speaking and self._store.is_ragged:
                 self._decode([batch[i] for i in speaking], [places[i] for i in speaking], options)
             else:
                 speaking = []

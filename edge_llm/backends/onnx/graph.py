@@ -78,12 +78,15 @@ class DecoderGraph:
             positions = np.asarray(pasts)[:, None] + steps
             self._bind(binding, "position_ids", positions.astype(interface.position_dtype))
         if interface.logits_to_keep is not None:
-            wanted = interface.logits_to_keep
-            shape = [1] * (wanted.rank or 0)
-            value = np.full(shape, max(1, num_outputs), wanted.dtype)
-            self._bind(binding, wanted.name, value)
+            self._bind(binding, interface.logits_to_keep.name, self.kept_logits(num_outputs))
         if interface.cache_branch is not None:
             self._bind(binding, interface.cache_branch, np.array([max(pasts) > 0]))
+
+    def kept_logits(self, num_outputs: int) -> NDArray[Any]:
+        """The value of the input that says for how many tokens logits are wanted."""
+        wanted = self.interface.logits_to_keep
+        rank, dtype = (wanted.rank or 0, wanted.dtype) if wanted else (0, "int64")
+        return np.full([1] * rank, max(1, num_outputs), dtype)
 
     def bind_logits(self, binding: Any, into: NDArray[Any]) -> None:
         """Let the run write its logits into contiguous memory."""
@@ -97,7 +100,7 @@ class DecoderGraph:
         return self._scratch[:size].reshape(shape)
 
     def run(self, binding: Any, run_options: Any) -> None:
-        """Compute what is bound.
+        """Compute what is bound; without `run_options` nothing can end it early.
 
         Raises:
             BackendError: the library failed, or was told to end.
@@ -113,7 +116,7 @@ class DecoderGraph:
     def bind_buffer(self, binding: Any, names: tuple[str, str], buffer: NDArray[Any]) -> None:
         """Bind a past and its present to one contiguous buffer."""
         past, present = names
-        binding.bind_input(past, *_CPU, buffer.dtype, buffer.shape, buffer.ctypes.data)
+        self.bind_input(binding, past, buffer)
         self._bind_output(binding, present, buffer)
 
     def try_out(self, binding: Any) -> None:
@@ -144,9 +147,13 @@ class DecoderGraph:
             return self._ones[None, :longest]
         return (np.arange(longest) < np.array(totals)[:, None]).astype(self._ones.dtype)
 
+    def bind_input(self, binding: Any, name: str, values: NDArray[Any]) -> None:
+        """Let runs read contiguous memory, which the caller keeps alive."""
+        binding.bind_input(name, *_CPU, values.dtype, values.shape, values.ctypes.data)
+
     def _bind(self, binding: Any, name: str, values: NDArray[Any]) -> None:
         self._alive.append(values)  # only its address is bound
-        binding.bind_input(name, *_CPU, values.dtype, values.shape, values.ctypes.data)
+        self.bind_input(binding, name, values)
 
     def _bind_output(self, binding: Any, name: str, into: NDArray[Any]) -> None:
         binding.bind_output(name, *_CPU, into.dtype, into.shape, into.ctypes.data)

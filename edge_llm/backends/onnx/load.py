@@ -21,12 +21,14 @@ from edge_llm.hub.onnx import (
     DecoderInterface,
     OnnxConfig,
     OnnxFile,
+    OnnxFolder,
     check_runnable,
     find_model,
     read_config,
     read_decoder,
     read_onnx,
 )
+from edge_llm.hub.onnx_folder import TOKENIZER
 from edge_llm.prompt.hf_tokenizer import HFTokenizer, TokenizerHints
 
 logger = logging.getLogger(__name__)
@@ -67,18 +69,11 @@ def load_onnx(path: Path, config: EdgeConfig) -> OnnxBackend:
     facts = read_config(folder)
     context_size = choose_context(config.context_size, facts, interface)
     num_rows = _plan_rows(file, interface, context_size, config)
+    tokenizer = _open_tokenizer(folder, facts, interface.vocab_size)
     graph = DecoderGraph(file.path, interface, config.threads or default_threads(file.weight_bytes))
     store = _open_store(graph, num_rows, context_size)
-    tokenizer = HFTokenizer(
-        folder.root / "tokenizer.json",
-        TokenizerHints(
-            eos_ids=facts.eos_ids,
-            bos_token=facts.bos_token,
-            eos_token=facts.eos_token,
-            add_bos=facts.add_bos,
-            vocab_size=graph.vocab_size,
-        ),
-    )
+    if tokenizer.vocab_size != graph.vocab_size:  # the graph did not say before it ran
+        tokenizer = _open_tokenizer(folder, facts, graph.vocab_size)
     return OnnxBackend(
         graph,
         store,
@@ -103,6 +98,17 @@ def load_onnx(path: Path, config: EdgeConfig) -> OnnxBackend:
             row_copy_cost=interface.cache_bytes_per_token / _COPY_BYTES_PER_S,
         ),
     )
+
+
+def _open_tokenizer(folder: OnnxFolder, facts: OnnxConfig, vocab_size: int | None) -> HFTokenizer:
+    hints = TokenizerHints(
+        eos_ids=facts.eos_ids,
+        bos_token=facts.bos_token,
+        eos_token=facts.eos_token,
+        add_bos=facts.add_bos,
+        vocab_size=vocab_size,
+    )
+    return HFTokenizer(folder.root / TOKENIZER, hints)
 
 
 def choose_context(asked: int | None, facts: OnnxConfig, interface: DecoderInterface) -> int:

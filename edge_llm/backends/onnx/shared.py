@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_llm.backends.onnx.decode import DecodeStep
 from edge_llm.backends.onnx.graph import DecoderGraph
 from edge_llm.backends.onnx.rows import RowCache, RowRange
 from edge_llm.backends.onnx.store import KVStore
@@ -24,6 +25,7 @@ class SharedStore(KVStore):
         self.rows = RowCache(graph.interface, num_rows, max_len)
         self._graph = graph
         self._bindings: dict[RowRange, Any] = {}
+        self._steps: dict[RowRange, DecodeStep] = {}
 
     def length(self, seq_id: int) -> int:
         """See `KVStore.length`."""
@@ -57,22 +59,32 @@ class SharedStore(KVStore):
         run_options: Any,
     ) -> None:
         """See `KVStore.decode`."""
-        graph, rows = self._graph, self.rows
+        rows = self.rows
         found = rows.gather(seq_ids)
-        binding = self._binding(found)
         order = [rows.sequence_at(row) for row in range(found.first, found.first + found.num_rows)]
-        token_of = dict(zip(seq_ids, token_ids, strict=True))
-        tokens = np.array([[token_of[seq_id]] for seq_id in order], np.int64)
-        graph.bind_tokens(binding, tokens, [rows.length(seq_id) for seq_id in order], 1)
-        in_place = order == list(seq_ids) and graph.interface.logits_dtype == "float32"
-        shape = (len(order), 1, graph.vocab_size)
-        logits = into.reshape(shape) if in_place else graph.scratch(shape)
-        graph.bind_logits(binding, logits)
-        graph.run(binding, run_options)
-        if not in_place:
-            into[[seq_ids.index(seq_id) for seq_id in order]] = logits[:, 0]
-        for seq_id in order:
-            rows.set_length(seq_id, rows.length(seq_id) + 1)
+        pasts = [rows.length(seq_id) for seq_id in order]
+        step = self._step(found)
+        if order == list(seq_ids):
+            step.run(token_ids, pasts, into, run_options)
+        else:
+            places = [seq_ids.index(seq_id) for seq_id in order]
+            logits = np.empty_like(into)
+            step.run([token_ids[place] for place in places], pasts, logits, run_options)
+            into[places] = logits
+        for seq_id, past in zip(order, pasts, strict=True):
+            rows.set_length(seq_id, past + 1)
+
+    def _step(self, rows: RowRange) -> DecodeStep:
+        step = self._steps.get(rows)
+        if step is None:
+            if len(self._steps) >= MAX_BINDINGS:
+                self._steps.clear()
+            step = self._steps[rows] = DecodeStep(self._graph, self._parts(rows))
+        return step
+
+    def _parts(self, rows: RowRange) -> list[NDArray[Any]]:
+        span = slice(rows.first, rows.first + rows.num_rows)
+        return [buffer[span] for buffer in self.rows.buffers]
 
     def _binding(self, rows: RowRange) -> Any:
         binding = self._bindings.get(rows)
@@ -80,9 +92,9 @@ class SharedStore(KVStore):
             if len(self._bindings) >= MAX_BINDINGS:
                 self._bindings.clear()
             binding = self._bindings[rows] = self._graph.binding()
-            span = slice(rows.first, rows.first + rows.num_rows)
-            for pair, buffer in zip(self._graph.interface.pairs, self.rows.buffers, strict=True):
-                self._graph.bind_buffer(binding, (pair.past, pair.present), buffer[span])
+            pairs = self._graph.interface.pairs
+            for pair, buffer in zip(pairs, self._parts(rows), strict=True):
+                self._graph.bind_buffer(binding, (pair.past, pair.present), buffer)
         return binding
 
     def copy(self, source: int, target: int, length: int) -> None:
@@ -107,5 +119,5 @@ class SharedStore(KVStore):
 
     def close(self) -> None:
         """See `KVStore.close`."""
-        self._bindings = {}
+        self._bindings, self._steps = {}, {}
         self.rows.close()
