@@ -40,7 +40,7 @@ from edge_llm.backends.onnx.graph import DecoderGraph
 from edge_llm.config import EdgeConfig
 from edge_llm.device.cpu import usable_cpus
 from edge_llm.engine.engine import Engine
-from edge_llm.engine.sequence import EngineRequest
+from edge_llm.engine.request import EngineRequest
 from edge_llm.types import SamplingParams
 
 PROMPT = 64
