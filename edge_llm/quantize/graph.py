@@ -5,7 +5,7 @@ Works on the messages of the `onnx` package; knows nothing of how weights are st
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal, TypeAlias
@@ -142,15 +142,11 @@ class GraphEditor:
         """Remove Transposes and constants that nobody uses any more."""
         used = self._used_names()
         for graph in self._graphs():
-            idle = [n for n in graph.node if n.op_type == "Transpose" and n.output[0] not in used]
-            for node in idle:
-                graph.node.remove(node)
-        used = self._used_names()
+            _delete(graph.node, lambda n: n.op_type == "Transpose" and n.output[0] not in used)
+        still_used = self._used_names()
         for graph in self._graphs():
             for values in (graph.initializer, graph.input, graph.value_info):
-                constants = [v for v in values if v.name in self._owners and v.name not in used]
-                for value in constants:
-                    values.remove(value)
+                _delete(values, lambda v: v.name in self._owners and v.name not in still_used)
 
     def _graphs(self) -> Iterator[Any]:
         return walk_graphs(self.model)
@@ -199,6 +195,12 @@ class GraphEditor:
     def _import_domain(self, domain: str) -> None:
         if all(entry.domain != domain for entry in self.model.opset_import):
             self.model.opset_import.append(self._helper.make_opsetid(domain, 1))
+
+
+def _delete(values: Any, is_idle: Callable[[Any], bool]) -> None:
+    # By position: `remove` would compare whole messages, gigabytes of weights among them.
+    for index in reversed([i for i, value in enumerate(values) if is_idle(value)]):
+        del values[index]
 
 
 def _attribute(node: Any, name: str, default: Any) -> Any:
