@@ -12,6 +12,7 @@ EdgeLLMError
 │   │   ├─ TruncatedModelError
 │   │   └─ UnsupportedModelError   a sound file that this build cannot run
 │   │       └─ DevicePlacementError the chosen device cannot run all of it
+│   ├─ QuantizationRefusedError    the result is no longer the same model, or no smaller
 │   └─ InsufficientMemoryError
 ├─ RequestError                    400
 │   ├─ InvalidParameterError       also a ValueError: a known option with a bad value
@@ -123,6 +124,12 @@ class DevicePlacementError(UnsupportedModelError):
         super().__init__(message, hint=hint)
         self.elsewhere = dict(elsewhere or {})
         """Number of nodes that would have run elsewhere, by operator."""
+
+
+class QuantizationRefusedError(ModelError):
+    """A quantised model is too far from its original, or no smaller; nothing was written."""
+
+    code = "quantization_refused"
 
 
 class InsufficientMemoryError(ModelError):

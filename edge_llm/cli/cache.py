@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edge_llm.cli.table import print_json, print_table
 from edge_llm.config import EdgeConfig, cache_folder, load_config
 from edge_llm.device.memory import describe_bytes
 from edge_llm.engine.snapshot_folder import SnapshotFolder
@@ -20,7 +19,7 @@ def list_snapshots(cache_dir: str | None, *, as_json: bool) -> None:
     """Print one line for each snapshot, the one used last first."""
     report = inspect(SnapshotFolder(_folder(cache_dir)))
     if as_json or not sys.stdout.isatty():
-        _print_json(
+        print_json(
             {"folder": str(report.folder), "snapshots": [_record(s) for s in report.snapshots]}
         )
         return
@@ -28,7 +27,7 @@ def list_snapshots(cache_dir: str | None, *, as_json: bool) -> None:
         print(f"no prefixes are kept in {report.folder}")
         return
     rows = [_row(snapshot, time.time()) for snapshot in report.snapshots]
-    _print_table(("model", "tokens", "size", "last used", "file"), rows)
+    print_table(("model", "tokens", "size", "last used", "file"), rows)
 
 
 def print_stats(cache_dir: str | None, *, as_json: bool) -> None:
@@ -37,7 +36,7 @@ def print_stats(cache_dir: str | None, *, as_json: bool) -> None:
     report = inspect(SnapshotFolder(cache_folder(config)))
     record = _stats(config, report)
     if as_json or not sys.stdout.isatty():
-        _print_json(record)
+        print_json(record)
         return
     print(f"folder          {report.folder}")
     limit = describe_bytes(config.cache_max_mb * 10**6)
@@ -64,7 +63,7 @@ def clear_cache(cache_dir: str | None, *, yes: bool, as_json: bool) -> None:
         return
     cleared = clear(folder)
     if as_json or not sys.stdout.isatty():
-        _print_json({"removed": cleared.num_files, "freed_bytes": cleared.num_bytes})
+        print_json({"removed": cleared.num_files, "freed_bytes": cleared.num_bytes})
     else:
         print(f"removed {cleared.num_files} prefixes, {describe_bytes(cleared.num_bytes)}")
 
@@ -124,14 +123,3 @@ def _ago(seconds: float) -> str:
         if count > 0:
             return f"{count} {name}{'s' if count > 1 else ''} ago"
     return "just now"
-
-
-def _print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
-    for row in (titles, *rows):
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print("  ".join(cells).rstrip())
-
-
-def _print_json(record: Mapping[str, Any]) -> None:
-    print(json.dumps(record, ensure_ascii=False))

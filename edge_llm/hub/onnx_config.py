@@ -85,6 +85,8 @@ def _chat_template(folder: OnnxFolder, tokens: Mapping[str, Any]) -> str | None:
 
 
 def _sampling(generation: Mapping[str, Any]) -> Mapping[str, float]:
+    if generation.get("do_sample") is False:
+        return MappingProxyType({"temperature": 0.0})
     # Without do_sample the other numbers are defaults that nobody chose.
     if generation.get("do_sample") is not True:
         return MappingProxyType({})

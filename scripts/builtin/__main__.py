@@ -1,4 +1,4 @@
-"""Command line of the built-in model: `train`, `export`, `check` and `evaluate`."""
+"""Command line of the built-in model: `train`, `export`, `export-onnx` and their checks."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from pathlib import Path
 
 DEFAULT_RUN_DIR = Path("build/builtin")
 DEFAULT_MODEL = Path("models/builtin/edge-llm-builtin-q8_0.gguf")
+DEFAULT_ONNX = Path("models/builtin/onnx")
+COMMANDS = ("train", "export", "export-onnx", "check", "check-onnx", "evaluate")
 
 
 def main() -> None:
     """Runs the command named on the command line."""
     args = _parse_args()
-    # Imported here: training needs torch, evaluation llama.cpp; neither needs the other.
+    # Imported here: training needs torch, evaluation llama.cpp or onnxruntime; none needs another.
     if args.command == "train":
         from scripts.builtin.train import TrainConfig, train
 
@@ -21,6 +23,14 @@ def main() -> None:
         from scripts.builtin.export import export_gguf
 
         export_gguf(args.run_dir, args.model)
+    elif args.command == "export-onnx":
+        from scripts.builtin.export_onnx import export_onnx
+
+        export_onnx(args.model, args.onnx, args.run_dir / "onnx-float32")
+    elif args.command == "check-onnx":
+        from scripts.builtin.check_onnx import check_onnx
+
+        check_onnx(args.model, args.onnx, args.run_dir, count=args.count)
     elif args.command == "check":
         from scripts.builtin.check import check_export
 
@@ -33,11 +43,12 @@ def main() -> None:
 
 def _parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="train-builtin", description=__doc__)
-    parser.add_argument("command", choices=("train", "export", "check", "evaluate"))
+    parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=15.0, help="time of training")
     parser.add_argument("--run-dir", type=Path, default=DEFAULT_RUN_DIR)
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
+    parser.add_argument("--onnx", type=Path, default=DEFAULT_ONNX, help="folder of the ONNX form")
     parser.add_argument("--count", type=int, default=1000, help="conversations per test")
     return parser.parse_args()
 

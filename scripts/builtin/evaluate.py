@@ -1,4 +1,7 @@
-"""Measures a GGUF file through llama.cpp: how often its calls and its words are exactly right."""
+"""Measures a model: how often its calls and its words are exactly right.
+
+A GGUF file runs through llama.cpp, an ONNX file or folder through onnxruntime.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,13 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from scripts.builtin.chat import Answer, Message, parse_answer, render_prompt
 from scripts.builtin.generator import Conversation, Generator, Kind, Source
 from scripts.builtin.intents import find_faults
 from scripts.builtin.plain import all_cases
-from scripts.builtin.runner import CONTEXT_TOKENS, Runner
+from scripts.builtin.runner import CONTEXT_TOKENS
 from scripts.builtin.speech import REFUSAL
 
 SUITES: dict[str, Source] = {
@@ -21,6 +25,18 @@ SUITES: dict[str, Source] = {
     "unseen names": Source(unseen_names=True, bare=True),
     "held-out patterns": Source(held_out_patterns=True, bare=True),
 }
+
+
+class AnyRunner(Protocol):
+    """What runs a model."""
+
+    def tokenize(self, text: str) -> list[int]:
+        """The token ids of `text`, control tokens recognised."""
+        ...
+
+    def answer(self, prompt: str) -> str:
+        """What the model writes after `prompt`, up to the end mark."""
+        ...
 
 
 @dataclass(slots=True)
@@ -64,7 +80,7 @@ class Score:
 
 def evaluate(path: Path, *, count: int, seed: int) -> None:
     """Prints the scores of the file at `path` as JSON, with a few failures of each test."""
-    runner = Runner(path)
+    runner = _open_runner(path)
     started = time.monotonic()
     report: dict[str, object] = {
         name: _run_suite(runner, source, count, seed) for name, source in SUITES.items()
@@ -74,7 +90,18 @@ def evaluate(path: Path, *, count: int, seed: int) -> None:
     print(json.dumps(report, indent=1, ensure_ascii=False))
 
 
-def _run_suite(runner: Runner, source: Source, count: int, seed: int) -> dict[str, object]:
+def _open_runner(path: Path) -> AnyRunner:
+    # Imported here: neither library is needed for the other's files.
+    if path.suffix == ".gguf":
+        from scripts.builtin.runner import Runner
+
+        return Runner(path)
+    from scripts.builtin.onnx_runner import OnnxRunner
+
+    return OnnxRunner(path)
+
+
+def _run_suite(runner: AnyRunner, source: Source, count: int, seed: int) -> dict[str, object]:
     score = Score()
     # Another seed than training has: no conversation is shared but by chance.
     drawn = iter(Generator(f"evaluate/{seed}", source))
@@ -93,7 +120,7 @@ def _run_suite(runner: Runner, source: Source, count: int, seed: int) -> dict[st
     }
 
 
-def _fits(runner: Runner, conversation: Conversation) -> bool:
+def _fits(runner: AnyRunner, conversation: Conversation) -> bool:
     """Whether prompt and right answer fit in the context; training leaves out the others too."""
     return len(runner.tokenize(render_prompt(conversation.messages))) <= CONTEXT_TOKENS
 
@@ -108,7 +135,7 @@ def _count_called(score: Score) -> str:
     return f"{called['call']}/{score.by_kind.get(Kind.REFUSED, [0, 0])[1]}"
 
 
-def _run_plain(runner: Runner) -> dict[str, object]:
+def _run_plain(runner: AnyRunner) -> dict[str, object]:
     """Scores of the hand-written sentences: commands and sentences to refuse apart."""
     counts: Counter[str] = Counter()
     failures = []

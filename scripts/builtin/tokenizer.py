@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -43,6 +43,14 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = VOCAB_SIZE) -> Token
     trained.pre_tokenizer = _split_by(QWEN2_PATTERN)
     trained.decoder = decoders.ByteLevel()
     return trained
+
+
+def create_tokenizer(vocabulary: Mapping[str, int], merges: Iterable[tuple[str, str]]) -> Tokenizer:
+    """The tokenizer with these tokens and merges, the first merge being the strongest."""
+    tokenizer = Tokenizer(models.BPE(vocab=dict(vocabulary), merges=list(merges)))
+    tokenizer.pre_tokenizer = _split_by(QWEN2_PATTERN)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
 
 
 def load_tokenizer(path: Path) -> Tokenizer:

@@ -395,5 +395,22 @@ def test_wrong_types_in_json_count_as_absent(tmp_path: Path) -> None:
     assert (facts.bos_token, facts.eos_token, facts.add_bos) == (None, None, None)
 
 
+@pytest.mark.parametrize(
+    ("given", "sampling"),
+    [
+        ({"do_sample": False, "temperature": 0.7}, {"temperature": 0.0}),
+        ({"do_sample": True, "temperature": 0.7}, {"temperature": 0.7}),
+        ({"temperature": 0.7}, {}),
+    ],
+)
+def test_makers_who_want_no_sampling_get_none(
+    tmp_path: Path, given: dict[str, object], sampling: dict[str, float]
+) -> None:
+    folder = make(tmp_path / "m", "model.onnx")
+    write_json(folder / "generation_config.json", given)
+
+    assert dict(read_config(find_model(folder)).sampling) == sampling
+
+
 def test_the_layouts_of_the_tests_are_those_of_their_names() -> None:
     assert replace(TinyOnnx(), grouped=False) == TinyOnnx(grouped=False)
