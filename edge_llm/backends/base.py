@@ -94,6 +94,8 @@ class ModelInfo:
     """What the model was estimated to need before it was loaded; None where nobody estimated."""
     placement: Placement | None = None
     """What runs where; None where the backend knows only one place."""
+    file_format: str = ""
+    """`gguf` or `onnx`."""
 
 
 @dataclass(frozen=True, slots=True)

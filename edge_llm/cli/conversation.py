@@ -73,7 +73,10 @@ class Conversation:
 
 def describe_model(facts: ModelFacts) -> str:
     """One line: its name, how much it can take in, what it needs."""
-    parts = [f"model {facts.name}", f"context {facts.max_model_len} tokens"]
+    parts = [
+        f"model {facts.name} ({facts.file_format.upper()})",
+        f"context {facts.max_model_len} tokens",
+    ]
     if facts.memory is not None:
         parts.append(f"about {describe_bytes(facts.memory.total)} of memory")
     return ", ".join(parts)

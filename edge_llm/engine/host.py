@@ -37,6 +37,8 @@ class ModelFacts:
 
     name: str
     """What answers are labelled with."""
+    file_format: str
+    """`gguf` or `onnx`."""
     architecture: str
     max_model_len: int
     """Tokens that one sequence can hold."""

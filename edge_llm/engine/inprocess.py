@@ -55,6 +55,7 @@ class InProcessHost(ModelHost):
         self._encoder = create_encoder(backend.info, backend.tokenizer, template)
         self._facts = ModelFacts(
             name=name,
+            file_format=backend.info.file_format,
             architecture=backend.info.architecture,
             max_model_len=backend.capabilities.max_model_len,
             sampling=recommended_sampling(backend.info),

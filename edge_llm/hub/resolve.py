@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 
 from edge_llm.config import BUILTIN_MODEL
 from edge_llm.errors import ModelNotFoundError, did_you_mean
 from edge_llm.hub.onnx_folder import find_model
 
+logger = logging.getLogger(__name__)
+
 BUILTIN_FILE = Path("builtin") / "edge-llm-builtin-q8_0.gguf"
+BUILTIN_ONNX_FILE = Path("builtin") / "onnx" / "model_int8.onnx"
+BUILTIN_FILES = MappingProxyType({"gguf": BUILTIN_FILE, "onnx": BUILTIN_ONNX_FILE})
+"""By what comes after `builtin:`; best first, where its library is installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +40,34 @@ def models_folder() -> Path:
 def resolve_model(reference: str) -> ModelReference:
     """The model file that `reference` means: `builtin`, a path, or a folder with an ONNX model.
 
+    `builtin` is the one for the best engine that is installed; `builtin:gguf` and `builtin:onnx`
+    choose.
+
     Raises:
         ModelNotFoundError: there is no such file; names those that are near.
     """
-    if reference == BUILTIN_MODEL:
-        return _builtin(models_folder() / BUILTIN_FILE)
+    name, _, kind = reference.partition(":")
+    if name == BUILTIN_MODEL:
+        return _builtin(kind or best_builtin(), reference)
     path = Path(reference).expanduser()
     return _existing(reference, path)
 
 
-def _builtin(path: Path) -> ModelReference:
+def best_builtin() -> str:
+    """The format that the built-in model runs in: GGUF where llama.cpp is installed, else ONNX."""
+    has_llama_cpp = find_spec("llama_cpp") is not None
+    kind = "gguf" if has_llama_cpp else "onnx"
+    logger.info("the built-in model runs as %s", kind.upper())
+    return kind
+
+
+def _builtin(kind: str, reference: str) -> ModelReference:
+    if kind not in BUILTIN_FILES:
+        raise ModelNotFoundError(
+            f"there is no model {reference!r}",
+            hint=did_you_mean(reference, [f"{BUILTIN_MODEL}:{known}" for known in BUILTIN_FILES]),
+        )
+    path = models_folder() / BUILTIN_FILES[kind]
     if not path.is_file():
         raise ModelNotFoundError(
             "the built-in model is missing from this installation",

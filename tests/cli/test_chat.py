@@ -219,7 +219,9 @@ def test_on_a_terminal_an_answer_ends_in_a_line_about_itself(tiny: str) -> None:
 
 def test_a_conversation_remembers_takes_pasted_lines_and_survives_ctrl_c(endless: str) -> None:
     with terminal("chat", "-m", endless, "-t", "0", "-c", "65536") as screen:
-        screen.read_until(r"model endless, context 65536 tokens, about [\d.]+ MiB of memory; /help")
+        screen.read_until(
+            r"model endless \(GGUF\), context 65536 tokens, about [\d.]+ MiB of memory; /help"
+        )
         screen.read_until(">")
         screen.write("/help\r")
         screen.read_until("stop the answer")

@@ -148,6 +148,7 @@ def test_facts_arrive_as_they_left(
 ) -> None:
     facts = ModelFacts(
         name="m",
+        file_format="gguf",
         architecture="llama",
         max_model_len=512,
         sampling=SamplingParams(temperature=0.3, logit_bias={5: -1.0}),

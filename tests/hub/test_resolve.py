@@ -14,6 +14,23 @@ def test_the_built_in_model_ships() -> None:
     assert reference.path.is_relative_to(models_folder())
 
 
+@pytest.mark.parametrize(("has_llama_cpp", "suffix"), [(True, ".gguf"), (False, ".onnx")])
+def test_the_built_in_model_is_the_one_for_what_is_installed(
+    monkeypatch: pytest.MonkeyPatch, has_llama_cpp: bool, suffix: str
+) -> None:
+    monkeypatch.setattr(resolve, "find_spec", lambda name: object() if has_llama_cpp else None)
+
+    assert resolve_model("builtin").path.suffix == suffix
+    assert resolve_model("builtin:onnx").path.suffix == ".onnx"
+    assert resolve_model("builtin:gguf").path.suffix == ".gguf"
+    assert resolve_model("builtin:onnx").name == "builtin"
+
+
+def test_a_format_that_the_built_in_model_does_not_have_is_named() -> None:
+    with pytest.raises(ModelNotFoundError, match="did you mean 'builtin:gguf'"):
+        resolve_model("builtin:ggfu")
+
+
 def test_an_incomplete_installation_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -10,9 +10,11 @@ import edge_llm
 from edge_llm.runtime.llm import EdgeLLM
 
 
-@pytest.fixture(scope="module", params=["in process", "in a worker"])
+@pytest.fixture(scope="module", params=["gguf", "gguf in a worker", "onnx", "onnx in a worker"])
 def llm(request: pytest.FixtureRequest) -> Iterator[EdgeLLM]:
-    with edge_llm.load(worker=request.param == "in a worker") as loaded:
+    kind, _, worker = request.param.partition(" ")
+    with edge_llm.load(f"builtin:{kind}", worker=bool(worker)) as loaded:
+        assert loaded.facts.file_format == kind
         yield loaded
 
 

@@ -161,6 +161,7 @@ class LlamaCppBackend(Backend):
         self._memory = self._lib.llama_get_memory(self._context)
         self._never_abort = self._lib.ggml_abort_callback()  # a null pointer
         self.info = ModelInfo(
+            file_format="gguf",
             name=file.info.name or file.path.stem,
             architecture=file.info.architecture,
             chat_template=file.info.chat_template,

@@ -163,6 +163,7 @@ class _Loader:
             # Reading the weights for it takes a while, and only the cache on disk asks.
             states = fingerprint_states(self._file, self._interface, opened.target)
         return ModelInfo(
+            file_format="onnx",
             name=folder.name,
             architecture=self._facts.architecture,
             chat_template=self._facts.chat_template,
