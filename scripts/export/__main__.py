@@ -59,7 +59,9 @@ def export(args: argparse.Namespace) -> dict[str, Any]:
             )
         num_bytes = sum(path.stat().st_size for path in scratch.iterdir())
         put_in_place(scratch, target)
-    return {"target": str(target), "bytes": num_bytes, **asdict(comparison)}
+    record = asdict(comparison)
+    del record["source_speed"]  # torch's, which nobody asked for
+    return {"target": str(target), "bytes": num_bytes, **record}
 
 
 def _parse_args() -> argparse.Namespace:
