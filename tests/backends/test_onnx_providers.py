@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -53,14 +54,27 @@ def test_a_device_that_is_not_here_is_an_error_not_the_cpu(tmp_path: Path) -> No
 
     with pytest.raises(DeviceUnavailableError, match="no GPU"):
         load_backend(path, EdgeConfig(device="gpu"))
-    with pytest.raises(DeviceUnavailableError, match="no QNNExecutionProvider") as caught:
-        load_backend(path, EdgeConfig(provider="qnn"))
-    assert "edge-llm[qnn]" in str(caught.value.hint)
+    with pytest.raises(DeviceUnavailableError, match="no CoreMLExecutionProvider") as caught:
+        load_backend(path, EdgeConfig(provider="coreml"))
+    assert "macOS" in str(caught.value.hint)
     with pytest.raises(ConfigError, match="unknown provider 'opnvino'") as unknown:
         load_backend(path, EdgeConfig(provider="opnvino"))
     assert "'openvino'" in str(unknown.value.hint)
     with pytest.raises(ConfigError, match="has no NPU"):
         load_backend(path, EdgeConfig(device="npu", provider="cpu"))
+
+
+@pytest.mark.usefixtures("no_devices")
+@pytest.mark.parametrize(
+    ("installed", "words"), [(False, "edge-llm\\[qnn\\]"), (True, "lists no device")]
+)
+def test_a_plugin_that_is_missing_and_one_without_a_device_are_told_apart(
+    monkeypatch: pytest.MonkeyPatch, installed: bool, words: str
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: installed or None)
+
+    with pytest.raises(DeviceUnavailableError, match=words):
+        find_targets(EdgeConfig(provider="qnn"))
 
 
 def test_listed_accelerators_come_first_and_the_cpu_last(monkeypatch: pytest.MonkeyPatch) -> None:

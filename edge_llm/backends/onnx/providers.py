@@ -8,6 +8,7 @@ A provider comes as a plugin library in a package of its own (`onnxruntime-qnn`,
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -185,6 +186,11 @@ def _of_provider(config: EdgeConfig, asked: str) -> list[Target]:
     names = [*PROVIDERS, "cpu", *library.get_available_providers()]
     if known is None and provider.name not in {p.name for p in PROVIDERS.values()}:
         raise ConfigError(f"unknown provider {asked!r}", hint=did_you_mean(asked, names))
+    if provider.plugin is not None and importlib.util.find_spec(provider.plugin):
+        raise DeviceUnavailableError(
+            f"{provider.plugin} is installed and lists no device here",
+            hint="install the vendor's driver, or use device='cpu'",
+        )
     raise DeviceUnavailableError(
         f"this onnxruntime has no {provider.name}", hint=provider.hint or None
     )
