@@ -17,7 +17,7 @@ load_library()
 print(os.environ.get("GOMP_SPINCOUNT"))
 """
 
-OURS = "1000" if platform.machine() in ("x86_64", "AMD64", "i686") else "20000"
+OURS = "30000" if platform.machine() in ("x86_64", "AMD64", "i686") else "300000"
 
 
 @pytest.mark.parametrize(

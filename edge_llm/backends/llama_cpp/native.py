@@ -21,14 +21,14 @@ LLAMA_CPP_PYTHON_VERSION = "0.3.36"
 
 _INSTALL_HINT = "pip install 'edge-llm[gguf]'"
 
-_SPINS = "1000" if platform.machine() in ("x86_64", "AMD64", "i686") else "20000"
-"""How often a thread looks at a barrier before it sleeps: for about 30 microseconds.
+_SPINS = "30000" if platform.machine() in ("x86_64", "AMD64", "i686") else "300000"
+"""How often a thread looks at a barrier before it sleeps: for up to a millisecond.
 
-GNU OpenMP's own 300,000 gains at most a few per cent on an idle machine. When another process takes
-a core, each of a token's hundreds of barriers then waits for a whole time slice: more than a second
-a token (0.5B Q4_0, two cores), until fewer threads are set. With short spins that onset costs
-0.1 s a token. No spinning at all doubles the time of every token. One look takes some 30 ns on x86,
-whose `pause` waits, and 1 to 2 ns elsewhere. libgomp reads the variable when it is loaded.
+Where a virtual machine shares its processors, waking a thread that sleeps costs a quarter of every
+token. Spinning for longer gains little more, and when another process takes a core, each of a
+token's hundreds of barriers waits that long until fewer threads are set, 0.3 s later. One look
+takes some 30 ns on x86, whose `pause` waits, and 1 to 2 ns elsewhere, where this is GNU OpenMP's own
+number. libgomp reads the variable when it is loaded.
 Source: libgomp config/linux/wait.h; figures in benchmarks/RESULTS.md.
 """
 
