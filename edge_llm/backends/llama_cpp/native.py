@@ -27,8 +27,8 @@ _SPINS = "30000" if platform.machine() in ("x86_64", "AMD64", "i686") else "3000
 Where a virtual machine shares its processors, waking a thread that sleeps costs a quarter of every
 token. Spinning for longer gains little more, and when another process takes a core, each of a
 token's hundreds of barriers waits that long until fewer threads are set, 0.3 s later. One look
-takes some 30 ns on x86, whose `pause` waits, and 1 to 2 ns elsewhere, where this is GNU OpenMP's own
-number. libgomp reads the variable when it is loaded.
+takes some 30 ns on x86, whose `pause` waits, and 1 to 2 ns elsewhere, where this is the number that
+GNU OpenMP has by itself. libgomp reads the variable when it is loaded.
 Source: libgomp config/linux/wait.h; figures in benchmarks/RESULTS.md.
 """
 
