@@ -13,16 +13,11 @@ from numpy import float32
 from numpy.typing import NDArray
 
 from edge_llm.backends.base import Backend, BatchItem, ForwardInterruptedError, KVCacheFullError
+from edge_llm.engine.commands import Keep, Share
 from edge_llm.engine.disk_prefixes import DiskPrefixes
 from edge_llm.engine.logits import LogitRow, Workspace
 from edge_llm.engine.request import EngineRequest, SequenceEvent
-from edge_llm.engine.scheduler import (
-    MAX_DECODE_SLOWDOWN,
-    Keep,
-    ScheduledChunk,
-    Scheduler,
-    Share,
-)
+from edge_llm.engine.scheduler import MAX_DECODE_SLOWDOWN, ScheduledChunk, Scheduler
 from edge_llm.engine.sequence import Sequence, SequenceStatus, create_sequence
 from edge_llm.engine.snapshots import SnapshotStore
 from edge_llm.engine.statistics import token_statistics
