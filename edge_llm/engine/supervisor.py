@@ -133,7 +133,10 @@ class Supervisor:
             self._give_up(EngineCrashedError(f"the engine's supervisor stopped: {error!r}"))
         with self._changed:
             self._closing = True
-        self._give_up(RuntimeClosedError("the runtime was closed"))
+        closed = RuntimeClosedError("the runtime was closed")
+        if not self._opened.done():
+            self._opened.set_exception(closed)
+        self._give_up(closed)
 
     def _wait_for_turn(self) -> bool:
         """Sleep as long as the last deaths ask for; False when there is to be no other life."""
@@ -148,7 +151,13 @@ class Supervisor:
 
     def _live_once(self) -> None:
         """Start a worker and stay with it to its end."""
-        process = WorkerProcess(self._command)
+        try:
+            process = WorkerProcess(self._command)
+        except OSError as error:
+            self._note_failed_start(
+                EngineCrashedError(f"the engine's process could not be started: {error}")
+            )
+            return
         started_s = time.monotonic()
         with self._changed:
             self._process = process
@@ -156,8 +165,13 @@ class Supervisor:
                 process.hang_up()
         level = logging.getLogger("edge_llm").getEffectiveLevel()
         process.send({**self._settings, "log_level": level})
-        refusal = self._hear(process)
-        process.end(PATIENCE_S)
+        try:
+            refusal = self._hear(process)
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            process.end(PATIENCE_S)
         was_ready = self._forget(process)
         if self._closing:
             return
@@ -204,8 +218,14 @@ class Supervisor:
             if is_last:
                 self._deaths_in_row = 0
             self._dispatch()
-        if exchange is not None:
+        if exchange is None:
+            return
+        try:
             exchange.receive(packet)
+        except Exception:
+            if is_last:  # it is in the book no more, and would wait for ever
+                exchange.fail(EngineCrashedError("the engine's process gave a reply without sense"))
+            raise
 
     def _forget(self, process: WorkerProcess) -> bool:
         """Send nothing more to a worker that has ended; whether it ever was ready."""

@@ -1,5 +1,6 @@
 """A real worker process that dies: what its host and those who asked it see."""
 
+import json
 import logging
 import os
 import queue
@@ -20,7 +21,8 @@ from edge_llm.config import EdgeConfig
 from edge_llm.engine.host import HostSettings
 from edge_llm.engine.remote import RemoteHost, open_remote
 from edge_llm.engine.request import EngineRequest, SequenceEvent
-from edge_llm.engine.supervisor import MAX_DELAY_S, restart_delay_s
+from edge_llm.engine.supervisor import MAX_DELAY_S, Supervisor, restart_delay_s
+from edge_llm.engine.wire import pack_facts, pack_settings
 from edge_llm.errors import (
     ContextLengthExceededError,
     DeadlineExceededError,
@@ -209,6 +211,51 @@ def test_what_loading_raises_reaches_the_opener() -> None:
 def test_a_model_that_kills_the_worker_while_it_loads_is_an_error() -> None:
     with pytest.raises(EngineCrashedError, match="SIGABRT while it loaded the model"):
         open_remote(settings("deadly"), COMMAND)
+
+
+def test_a_worker_that_cannot_even_be_started_is_an_error() -> None:
+    with pytest.raises(EngineCrashedError, match=r"could not be started.*/nowhere/python"):
+        open_remote(settings(), ("/nowhere/python",))
+
+
+TALKS_NONSENSE = """
+import json, sys
+sys.stdin.readline()
+facts = json.loads(sys.argv[1])
+print(json.dumps({"ready": facts}), flush=True)
+for line in sys.stdin:
+    print(json.dumps({"id": json.loads(line)["id"], "last": True, "event": {}}), flush=True)
+"""
+
+
+def test_a_request_whose_last_reply_is_nonsense_ends_with_an_error(shared: RemoteHost) -> None:
+    facts = json.dumps(pack_facts(shared.facts))
+    host = open_remote(settings(), (sys.executable, "-c", TALKS_NONSENSE, facts))
+    try:
+        assert isinstance(ask(host, b"abc").error, EngineCrashedError)
+    finally:
+        host.close()
+
+
+def test_closing_while_the_worker_loads_ends_whoever_waits_for_it() -> None:
+    supervisor = Supervisor(
+        pack_settings(settings()), (sys.executable, "-c", "import sys; sys.stdin.read()")
+    )
+    ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+
+    def wait() -> None:
+        try:
+            supervisor.open()
+        except RuntimeClosedError as error:
+            ended.put(error)
+
+    waiting = threading.Thread(target=wait, daemon=True)
+    waiting.start()
+    while supervisor.pid is None:
+        time.sleep(0.01)
+    supervisor.close()
+
+    assert isinstance(ended.get(timeout=20), RuntimeClosedError)
 
 
 def test_when_the_model_cannot_be_loaded_again_those_who_wait_are_told(tmp_path: Path) -> None:
