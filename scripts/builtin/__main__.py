@@ -1,4 +1,4 @@
-"""Command line of the built-in model: `train`, `export`, `export-onnx` and their checks."""
+"""Command line of the built-in model: `sample`, `train`, `export`, `export-onnx` and their checks."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from pathlib import Path
 DEFAULT_RUN_DIR = Path("build/builtin")
 DEFAULT_MODEL = Path("models/builtin/edge-llm-builtin-q8_0.gguf")
 DEFAULT_ONNX = Path("models/builtin/onnx")
-COMMANDS = ("train", "export", "export-onnx", "check", "check-onnx", "evaluate")
+COMMANDS = ("sample", "train", "export", "export-onnx", "check", "check-onnx", "evaluate")
 
 
 def main() -> None:
     """Runs the command named on the command line."""
     args = _parse_args()
     # Imported here: training needs torch, evaluation llama.cpp or onnxruntime; none needs another.
-    if args.command == "train":
+    if args.command == "sample":
+        from scripts.builtin.sample import print_samples
+
+        print_samples(args.intent, count=args.count, seed=args.seed)
+    elif args.command == "train":
         from scripts.builtin.train import TrainConfig, train
 
-        train(TrainConfig(run_dir=args.run_dir, seed=args.seed, minutes=args.minutes))
+        train(TrainConfig(run_dir=args.run_dir, seed=args.seed, minutes=args.minutes, threads=args.threads))
     elif args.command == "export":
         from scripts.builtin.export import export_gguf
 
@@ -46,6 +50,8 @@ def _parse_args() -> argparse.Namespace:
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=15.0, help="time of training")
+    parser.add_argument("--intent", default="", help="sample: only the patterns of this intent")
+    parser.add_argument("--threads", type=int, default=1, help="threads of training")
     parser.add_argument("--run-dir", type=Path, default=DEFAULT_RUN_DIR)
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
     parser.add_argument("--onnx", type=Path, default=DEFAULT_ONNX, help="folder of the ONNX form")

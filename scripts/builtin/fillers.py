@@ -164,7 +164,7 @@ def _word(names: Names, setting: str) -> Fill:
 
 FILLERS: dict[str, Filler] = {
     "area": lambda names, _: Fill(names.area(), copied="area"),
-    "floor": lambda names, _: Fill(names.rng.choice(words.FLOORS), copied="floor"),
+    "floor": lambda names, _: Fill(names.floor(), copied="floor"),
     "name": _name,
     "class": _class,
     "noun": _noun,

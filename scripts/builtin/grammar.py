@@ -97,7 +97,7 @@ def _read_patterns(folder: Path) -> Iterator[Pattern]:
                 raise ValueError(f"{where}: {line!r} stands before [command]")
             elif line not in seen:
                 seen.add(line)
-                yield Pattern(path.stem, line, form)
+                yield Pattern(path.stem, line.strip(), form)
 
 
 def _read_macro(where: str, line: str) -> tuple[str, str]:
@@ -117,13 +117,13 @@ def _read_small_talk(path: Path) -> Iterator[SmallTalk]:
         elif not reply:
             raise ValueError(f"{where}: {line!r} stands before a reply")
         else:
-            templates.append(line)
+            templates.append(line.strip())
     if templates:
         yield SmallTalk(reply, tuple(templates))
 
 
 def _entries(path: Path) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(line for _, line in _lines(path)))
+    return tuple(dict.fromkeys(line.strip() for _, line in _lines(path)))
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from scripts.builtin.intents import SlotValue, ToolCall
 
-REFUSAL = "I only know about this home, so I can't answer that."
+UNSURE = "I'm not sure about that."
+"""Spoken when someone else should answer; the control token of the same meaning precedes it."""
 DONE = "Done."
 FAILED = "Sorry, that did not work."
 """Spoken after a tool reported an error."""
