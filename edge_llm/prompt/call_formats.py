@@ -90,7 +90,9 @@ def _read_value(node: ast.expr) -> Any:
     if isinstance(node, ast.List):
         return [_read_value(item) for item in node.elts]
     if isinstance(node, ast.Dict):
-        return {_read_key(key): _read_value(v) for key, v in zip(node.keys, node.values, strict=True)}
+        return {
+            _read_key(key): _read_value(v) for key, v in zip(node.keys, node.values, strict=True)
+        }
     value = ast.literal_eval(node)
     if value is not None and not isinstance(value, str | int | float | bool):
         raise ValueError(f"{type(value).__name__} is not a JSON value")

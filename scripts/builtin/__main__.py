@@ -22,7 +22,11 @@ def main() -> None:
     elif args.command == "train":
         from scripts.builtin.train import TrainConfig, train
 
-        train(TrainConfig(run_dir=args.run_dir, seed=args.seed, minutes=args.minutes, threads=args.threads))
+        train(
+            TrainConfig(
+                run_dir=args.run_dir, seed=args.seed, minutes=args.minutes, threads=args.threads
+            )
+        )
     elif args.command == "export":
         from scripts.builtin.export import export_gguf
 

@@ -90,7 +90,9 @@ def _elsewhere(call: ToolCall, names: Names, slips: float) -> Command:
     if slot == "area":
         arguments.pop("name", None)
     arguments.pop(slot)
-    return finish(_draft(pieces, ToolCall(call.name, arguments)), rng, slips=slips, listed=names.listed)
+    return finish(
+        _draft(pieces, ToolCall(call.name, arguments)), rng, slips=slips, listed=names.listed
+    )
 
 
 def _change(call: ToolCall, names: Names, slips: float) -> Command:

@@ -33,7 +33,9 @@ def _fill(filler: str, names: Names, grammar: Grammar) -> str:
     if filler == "someone":
         return f"{names.person()} {names.word()}"
     if filler == "thing":
-        return f"the {names.phrase()}" if rng.random() < 0.5 else rng.choice(grammar.words["topics"])
+        return (
+            f"the {names.phrase()}" if rng.random() < 0.5 else rng.choice(grammar.words["topics"])
+        )
     if filler == "gibberish":
         return " ".join(names.word() for _ in range(rng.randint(1, 6)))
     if filler == "word":
