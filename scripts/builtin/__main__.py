@@ -7,6 +7,7 @@ from pathlib import Path
 
 DEFAULT_RUN_DIR = Path("build/builtin")
 DEFAULT_MODEL = Path("models/builtin/edge-llm-builtin-q8_0.gguf")
+DEFAULT_HALF = Path("models/builtin/edge-llm-builtin-f16.gguf")
 DEFAULT_ONNX = Path("models/builtin/onnx")
 COMMANDS = ("sample", "train", "export", "export-onnx", "check", "check-onnx", "evaluate")
 
@@ -28,9 +29,12 @@ def main() -> None:
             )
         )
     elif args.command == "export":
+        from gguf import GGMLQuantizationType
+
         from scripts.builtin.export import export_gguf
 
         export_gguf(args.run_dir, args.model)
+        export_gguf(args.run_dir, args.half, GGMLQuantizationType.F16)
     elif args.command == "export-onnx":
         from scripts.builtin.export_onnx import export_onnx
 
@@ -58,6 +62,7 @@ def _parse_args() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="threads of training")
     parser.add_argument("--run-dir", type=Path, default=DEFAULT_RUN_DIR)
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
+    parser.add_argument("--half", type=Path, default=DEFAULT_HALF, help="the F16 form")
     parser.add_argument("--onnx", type=Path, default=DEFAULT_ONNX, help="folder of the ONNX form")
     parser.add_argument("--count", type=int, default=1000, help="conversations per test")
     return parser.parse_args()

@@ -19,6 +19,8 @@ END = "<|end|>"
 CALL_START = "<|tool_call_start|>"
 CALL_END = "<|tool_call_end|>"
 UNSURE = "<|unsure|>"
+UNSURE_KEY = "edge_llm.unsure_token"
+"""Metadata, in GGUF and in `config.json`, that names the token `UNSURE` to any runtime."""
 ROLES = ("system", "user", "assistant", "tool", "tools")
 SPECIAL_TOKENS = (
     END_OF_TEXT,

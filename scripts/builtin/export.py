@@ -11,13 +11,11 @@ import torch
 from gguf import GGMLQuantizationType as Kind
 from numpy.typing import NDArray
 
-from scripts.builtin.chat import CHAT_TEMPLATE, END, END_OF_TEXT, SPECIAL_TOKENS, UNSURE
+from scripts.builtin.chat import CHAT_TEMPLATE, END, END_OF_TEXT, SPECIAL_TOKENS, UNSURE, UNSURE_KEY
 from scripts.builtin.model import ModelConfig, Transformer
 
 VERSION = "0.2"
 DESCRIPTION = "Commands of a smart home to Home Assistant intents; unsure of everything else."
-UNSURE_KEY = "edge_llm.unsure_token"
-"""Metadata that names the token a model opens an answer with when someone else should answer."""
 
 _FILE_TYPES = {
     Kind.Q8_0: gguf.LlamaFileType.MOSTLY_Q8_0,

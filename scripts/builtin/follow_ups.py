@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from scripts.builtin.fillers import FILLERS
 from scripts.builtin.grammar import Form
 from scripts.builtin.intents import SlotValue, ToolCall
-from scripts.builtin.fillers import FILLERS
 from scripts.builtin.sentences import Command, Copy, Draft, Piece, finish
 from scripts.builtin.templates import split_words
 from scripts.builtin.words import Names

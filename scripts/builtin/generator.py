@@ -19,7 +19,7 @@ from scripts.builtin.follow_ups import REPEATABLE, follow_up
 from scripts.builtin.grammar import Form, Pattern, is_held_out, load_grammar
 from scripts.builtin.homes import HomeNames, describe_home
 from scripts.builtin.intents import INTENT_SLOTS
-from scripts.builtin.prompts import SYSTEM_PROMPTS, FOREIGN_TOOLS, tell_time
+from scripts.builtin.prompts import FOREIGN_TOOLS, SYSTEM_PROMPTS, tell_time
 from scripts.builtin.sentences import (
     Command,
     Draft,

@@ -15,8 +15,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from scripts.builtin.fillers import FILLERS, Fill
-from scripts.builtin.intents import SlotValue, ToolCall
 from scripts.builtin.grammar import Form, Pattern, is_held_out, load_grammar
+from scripts.builtin.intents import SlotValue, ToolCall
 from scripts.builtin.noise import slip
 from scripts.builtin.templates import SlotRef, expand, split_words
 from scripts.builtin.words import Names
