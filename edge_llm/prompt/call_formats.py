@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -96,6 +97,8 @@ def _read_value(node: ast.expr) -> Any:
     value = ast.literal_eval(node)
     if value is not None and not isinstance(value, str | int | float | bool):
         raise ValueError(f"{type(value).__name__} is not a JSON value")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("JSON has no infinity")
     return value
 
 

@@ -108,7 +108,8 @@ def _read_macro(where: str, line: str) -> tuple[str, str]:
 
 
 def _read_small_talk(path: Path) -> Iterator[SmallTalk]:
-    reply, templates = "", []
+    reply = ""
+    templates: list[str] = []
     for where, line in _lines(path):
         if line.startswith("= "):
             if templates:

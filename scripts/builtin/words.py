@@ -81,7 +81,7 @@ _UNSEEN_CODAS = split_words("|||ct|ft|lk|mp|ng|nk|pt|rd|rk|rt|sh|tch|lt|v|z|rm|l
 
 
 def name_texts() -> list[str]:
-    """Everything that names are made of: its words are copied, so they need the same tokens always."""
+    """What names are made of: words that are copied need the same tokens everywhere."""
     lists = (AREAS, PEOPLE, HEAD_NOUNS, LOCAL_NOUNS, _ROOM_NOUNS, *DEVICES.values())
     return [entry for entries in (*lists, *KIND_NOUNS.values()) for entry in entries]
 
