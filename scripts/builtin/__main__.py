@@ -9,7 +9,7 @@ DEFAULT_RUN_DIR = Path("build/builtin")
 DEFAULT_MODEL = Path("models/builtin/edge-llm-builtin-q8_0.gguf")
 DEFAULT_HALF = Path("models/builtin/edge-llm-builtin-f16.gguf")
 DEFAULT_ONNX = Path("models/builtin/onnx")
-COMMANDS = ("sample", "train", "export", "export-onnx", "check", "check-onnx", "evaluate")
+COMMANDS = ("sample", "train", "export", "export-onnx", "check", "check-onnx", "evaluate", "card")
 
 
 def main() -> None:
@@ -47,6 +47,10 @@ def main() -> None:
         from scripts.builtin.check import check_export
 
         check_export(args.run_dir, args.model)
+    elif args.command == "card":
+        from scripts.builtin.card import write_card
+
+        write_card(args.result, args.run_dir, args.model.parent / "CARD.md")
     else:
         from scripts.builtin.evaluate import evaluate
 
@@ -64,6 +68,7 @@ def _parse_args() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
     parser.add_argument("--half", type=Path, default=DEFAULT_HALF, help="the F16 form")
     parser.add_argument("--onnx", type=Path, default=DEFAULT_ONNX, help="folder of the ONNX form")
+    parser.add_argument("--result", type=Path, help="card: what the benchmark printed")
     parser.add_argument("--count", type=int, default=1000, help="conversations per test")
     return parser.parse_args()
 
