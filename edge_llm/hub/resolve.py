@@ -22,7 +22,7 @@ BUILTIN_FILES = MappingProxyType({"gguf": BUILTIN_FILE, "onnx": BUILTIN_ONNX_FIL
 
 
 @dataclass(frozen=True, slots=True)
-class ModelReference:
+class ModelLocation:
     """A model that exists on this machine."""
 
     name: str
@@ -37,7 +37,7 @@ def models_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "models"
 
 
-def resolve_model(reference: str) -> ModelReference:
+def resolve_model(reference: str) -> ModelLocation:
     """The model file that `reference` means: `builtin`, a path, or a folder with an ONNX model.
 
     `builtin` is the one for the best engine that is installed; `builtin:gguf` and `builtin:onnx`
@@ -61,7 +61,7 @@ def best_builtin() -> str:
     return kind
 
 
-def _builtin(kind: str, reference: str) -> ModelReference:
+def _builtin(kind: str, reference: str) -> ModelLocation:
     if kind not in BUILTIN_FILES:
         raise ModelNotFoundError(
             f"there is no model {reference!r}",
@@ -73,17 +73,17 @@ def _builtin(kind: str, reference: str) -> ModelReference:
             "the built-in model is missing from this installation",
             hint=f"install edge-llm again; the file should be {path}",
         )
-    return ModelReference(BUILTIN_MODEL, path)
+    return ModelLocation(BUILTIN_MODEL, path)
 
 
-def _existing(reference: str, path: Path) -> ModelReference:
+def _existing(reference: str, path: Path) -> ModelLocation:
     if path.suffix == ".onnx" and path.is_file():
         # Not resolved: in the cache of Hugging Face it is a link, and its weights lie beside it.
-        return ModelReference(find_model(path).name, path.absolute())
+        return ModelLocation(find_model(path).name, path.absolute())
     if path.is_file():
-        return ModelReference(path.stem, path.resolve())
+        return ModelLocation(path.stem, path.resolve())
     if path.is_dir() and next(path.glob("**/*.onnx"), None) is not None:
-        return ModelReference(find_model(path).name, path.absolute())
+        return ModelLocation(find_model(path).name, path.absolute())
     if path.is_dir():
         inside = sorted(p.name for p in path.glob("*.gguf"))
         raise ModelNotFoundError(
