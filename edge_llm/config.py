@@ -28,8 +28,11 @@ KVCacheType: TypeAlias = Literal["f16", "q8_0"]
 Device: TypeAlias = Literal["auto", "cpu", "npu", "gpu"]
 """What computes; "auto" takes an NPU or GPU that can run all of an ONNX model, else the CPU."""
 
-OTHER_ENVIRONMENT = frozenset({"EDGE_LLM_PEERS", "EDGE_LLM_PYTHON", "EDGE_LLM_TEST_MODEL"})
-"""Variables with our prefix that belong to the scripts and tests, not to the runtime."""
+DATA_DIR = "EDGE_LLM_DATA_DIR"
+OTHER_ENVIRONMENT = frozenset(
+    {DATA_DIR, "EDGE_LLM_PEERS", "EDGE_LLM_PYTHON", "EDGE_LLM_TEST_MODEL"}
+)
+"""Variables with our prefix that are no options of `load`."""
 
 
 class LoadOptions(TypedDict, total=False):
@@ -163,6 +166,19 @@ def cache_folder(config: EdgeConfig) -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("edge-llm", appauthor=False) / "prefixes"
+
+
+def data_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """The folder for what cannot be computed again, such as the names of imported models.
+
+    `EDGE_LLM_DATA_DIR`, or the user's own; it need not exist.
+    """
+    environ = os.environ if environ is None else environ
+    if named := environ.get(DATA_DIR):
+        return Path(named).expanduser()
+    from platformdirs import user_data_path
+
+    return user_data_path("edge-llm", appauthor=False)
 
 
 def checked_overflow(overflow: str | None, default: Overflow) -> Overflow:

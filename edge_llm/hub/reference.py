@@ -8,6 +8,7 @@ owner/repo:Q4_K_M                               the same, as Ollama and llama.cp
 hf.co/owner/repo:Q4_K_M                         the same, as Ollama's users do
 https://huggingface.co/owner/repo/blob/main/f   the same, as copied from a browser
 qwen3-0.6b  qwen3-0.6b:Q8_0  qwen3-0.6b:onnx    a name in models/registry.toml
+ollama:qwen3:0.6b  lmstudio:owner/repo/f.gguf   a model imported from another program's store
 ```
 """
 
@@ -21,8 +22,9 @@ from urllib.parse import unquote, urlsplit
 
 from edge_llm.config import BUILTIN_MODEL
 from edge_llm.errors import ModelReferenceError
+from edge_llm.hub.foreign import foreign_name, is_foreign
 
-ReferenceKind: TypeAlias = Literal["builtin", "path", "hub", "catalogue"]
+ReferenceKind: TypeAlias = Literal["builtin", "path", "hub", "catalogue", "import"]
 
 HUB_PREFIX = "hf:"
 HUB_HOSTS = ("huggingface.co", "hf.co")
@@ -46,7 +48,7 @@ class ModelReference:
     """What was typed."""
     kind: ReferenceKind
     name: str
-    """`builtin`, a path, `owner/repo` on the hub, or a catalogue name."""
+    """`builtin`, a path, `owner/repo` on the hub, a catalogue name, or that of an import."""
     revision: str | None = None
     """A branch, tag or commit on the hub; None is its main branch."""
     quant: str | None = None
@@ -78,6 +80,8 @@ def parse_reference(text: str) -> ModelReference:
     name, _, kind = text.partition(":")
     if name == BUILTIN_MODEL:
         return ModelReference(text, "builtin", name, quant=kind or None)
+    if is_foreign(text):
+        return ModelReference(text, "import", foreign_name(text))
     for prefix in _URL_PREFIXES:
         if text.startswith(prefix):
             return _from_url(text, text.removeprefix(prefix))

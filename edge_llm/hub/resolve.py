@@ -11,6 +11,8 @@ from types import MappingProxyType
 
 from edge_llm.config import BUILTIN_MODEL
 from edge_llm.errors import ModelNotFoundError, did_you_mean
+from edge_llm.hub.foreign import foreign_name, is_foreign
+from edge_llm.hub.imports import open_import
 from edge_llm.hub.onnx_folder import find_model
 
 logger = logging.getLogger(__name__)
@@ -45,10 +47,14 @@ def resolve_model(reference: str) -> ModelLocation:
 
     Raises:
         ModelNotFoundError: there is no such file; names those that are near.
+        ModelIntegrityError: an imported model changed since.
     """
     name, _, kind = reference.partition(":")
     if name == BUILTIN_MODEL:
         return _builtin(kind or best_builtin(), reference)
+    if is_foreign(reference):
+        name = foreign_name(reference)
+        return ModelLocation(name, open_import(name))
     path = Path(reference).expanduser()
     return _existing(reference, path)
 

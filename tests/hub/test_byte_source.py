@@ -1,4 +1,4 @@
-"""A header is parsed the same from a file, from windows of any size, and from a source that lies."""
+"""A header is parsed the same from a file and from windows of any size; sources that lie."""
 
 from __future__ import annotations
 
