@@ -101,8 +101,10 @@ class ModelNotInstalledError(ModelNotFoundError):
 
     code = "model_not_installed"
 
-    def __init__(self, message: str, *, pull_command: str) -> None:
-        super().__init__(message, hint=f"fetch it with: {pull_command}")
+    def __init__(
+        self, message: str, *, hint: str | None = None, pull_command: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint or f"fetch it with: {pull_command}")
         self.pull_command = pull_command
         """The shell command that fetches it."""
 
@@ -112,14 +114,6 @@ class ModelReferenceError(ModelError):
 
     code = "model_reference"
     status_code = 400
-
-    def __init__(self, reference: str, problem: str, *, hint: str | None = None) -> None:
-        super().__init__(
-            f"{reference!r} names no model: {problem}",
-            hint=hint
-            or "a path, 'builtin', a name such as 'qwen3-0.6b', or hf:owner/repo[@revision][:quant]",
-        )
-        self.reference = reference
 
 
 class ModelDownloadError(ModelError):

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 import edge_llm
+from edge_llm.cli.models import models_app, pull
 from edge_llm.errors import ConfigError, EdgeLLMError, InvalidParameterError, ModelError
 
 EXIT_USAGE = 2
@@ -307,6 +308,9 @@ def quantize(  # noqa: PLR0913 — one parameter is one option of the command li
         as_json=as_json,
     )
 
+
+app.command()(pull)
+app.add_typer(models_app, name="models")
 
 cache_app = typer.Typer(
     help="Prefixes that are kept on disk across restarts.",

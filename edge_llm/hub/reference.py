@@ -76,7 +76,7 @@ def parse_reference(text: str) -> ModelReference:
         ModelReferenceError: it has the form of none, or one that could leave its repository.
     """
     if not text.strip() or any(ord(c) < 0x20 for c in text):
-        raise ModelReferenceError(text, "it is empty or has control characters")
+        raise _wrong(text, "it is empty or has control characters")
     name, _, kind = text.partition(":")
     if name == BUILTIN_MODEL:
         return ModelReference(text, "builtin", name, quant=kind or None)
@@ -107,7 +107,7 @@ def checked_repo_path(path: str, text: str) -> str:
         or ":" in path
         or any(ord(c) < 0x20 for c in path)
     ):
-        raise ModelReferenceError(text, f"{path!r} is no name of a file in a repository")
+        raise _wrong(text, f"{path!r} is no name of a file in a repository")
     return path
 
 
@@ -123,7 +123,7 @@ def _is_path(text: str) -> bool:
 def _from_hub(text: str, rest: str) -> ModelReference:
     match = _HUB.fullmatch(rest)
     if match is None:
-        raise ModelReferenceError(text, "it should read hf:owner/repo[@revision][:quant-or-file]")
+        raise _wrong(text, "it should read hf:owner/repo[@revision][:quant-or-file]")
     selector = match["selector"]
     if selector in (None, "", "latest"):
         return ModelReference(text, "hub", _repo(match["repo"], text), match["revision"])
@@ -135,7 +135,7 @@ def _split_selector(selector: str, text: str) -> tuple[str | None, str | None]:
     if "/" in selector or selector.lower().endswith(FILE_SUFFIXES):
         return None, checked_repo_path(selector.rstrip("/"), text)
     if not _QUANT.fullmatch(selector):
-        raise ModelReferenceError(text, f"{selector!r} is neither a quantisation nor a file")
+        raise _wrong(text, f"{selector!r} is neither a quantisation nor a file")
     return selector, None
 
 
@@ -144,7 +144,7 @@ def _repo(repo: str, text: str) -> str:
     parts = repo.split("/")
     is_name = len(parts) == 2 and all(_REPO_PART.fullmatch(part) for part in parts)
     if not is_name or len(repo) > MAX_REPO_LENGTH or "--" in repo or ".." in repo:
-        raise ModelReferenceError(text, f"{repo!r} is no owner/repo on the hub")
+        raise _wrong(text, f"{repo!r} is no owner/repo on the hub")
     return repo
 
 
@@ -155,7 +155,7 @@ def _from_url(text: str, rest: str) -> ModelReference:
     if len(parts) <= 2:
         return _from_hub(text, "/".join(parts))
     if parts[2] not in ("blob", "resolve", "raw", "tree") or len(parts) < 4:
-        raise ModelReferenceError(text, "it is no address of a model or of a file in one")
+        raise _wrong(text, "it is no address of a model or of a file in one")
     file = "/".join(parts[4:]) or None
     return ModelReference(
         text,
@@ -168,7 +168,14 @@ def _from_url(text: str, rest: str) -> ModelReference:
 
 def _from_catalogue(text: str, name: str, kind: str) -> ModelReference:
     if not _NAME.fullmatch(name) or (kind and not _QUANT.fullmatch(kind)):
-        raise ModelReferenceError(text, "it is neither a path, owner/repo, nor a catalogue name")
+        raise _wrong(text, "it is neither a path, owner/repo, nor a catalogue name")
     return ModelReference(
         text, "catalogue", name.lower(), quant=None if kind in ("", "latest") else kind
+    )
+
+
+def _wrong(text: str, problem: str) -> ModelReferenceError:
+    return ModelReferenceError(
+        f"{text!r} names no model: {problem}",
+        hint="a path, 'builtin', a name such as 'qwen3-0.6b', or hf:owner/repo[@revision][:quant]",
     )
