@@ -15,7 +15,12 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from edge_llm.errors import ModelDownloadError, ModelIntegrityError, OfflineError
+from edge_llm.errors import (
+    ModelAccessError,
+    ModelDownloadError,
+    ModelIntegrityError,
+    OfflineError,
+)
 from edge_llm.hub.client_errors import map_hub_errors
 
 if TYPE_CHECKING:
@@ -116,7 +121,7 @@ class HubClient:
         with self._asking(repo.name) as hub:
             url = hub.hf_hub_url(repo.name, file.path, revision=repo.commit, endpoint=self.endpoint)
             found = hub.get_hf_file_metadata(
-                url, token=hub.get_token(), endpoint=self.endpoint, timeout=_timeout_s()
+                url, token=_token(hub), endpoint=self.endpoint, timeout=_timeout_s()
             )
         named = found.etag or ""
         is_name = _SHA256.fullmatch(named) or _SHA1.fullmatch(named)
@@ -137,7 +142,8 @@ class HubClient:
         """
         wanted = {"Range": f"bytes={start}-"} if start else {}
         with self._asking(repo) as hub, self._get(hub, url, wanted) as response:
-            yield Stream(_first_byte(response), response.iter_bytes(_PIECE_BYTES))
+            # As it comes: pieces of a fixed size would lose what came of one that broke off.
+            yield Stream(_first_byte(response), response.iter_bytes())
 
     def read_range(self, repo: str, url: str, start: int, stop: int) -> bytes:
         """Bytes from `start` up to `stop`, fewer where the file ends.
@@ -157,7 +163,7 @@ class HubClient:
 
     def has_token(self) -> bool:
         """Whether the hub will know who asks."""
-        return bool(_library().get_token())
+        return bool(_token(_library()))
 
     @contextmanager
     def _asking(self, repo: str) -> Generator[Any]:
@@ -175,7 +181,7 @@ class HubClient:
         self, hub: Any, url: str, wanted: Mapping[str, str]
     ) -> AbstractContextManager[httpx2.Response]:
         # A token is for the hub alone, and never for the host that it sends on to.
-        token = hub.get_token() if _origin(url) == _origin(self.endpoint) else None
+        token = _token(hub) if _origin(url) == _origin(self.endpoint) else None
         headers: dict[str, str] = hub.utils.build_hf_headers(
             token=token or False, library_name="edge-llm"
         )
@@ -235,6 +241,17 @@ def _require_loopback(url: str) -> None:
             f"{host!r} may not be asked: EDGE_LLM_OFFLINE is set",
             hint="unset it for this command, or bring the model with 'edge-llm models import DIR'",
         )
+
+
+def _token(hub: Any) -> str | None:
+    try:
+        token: str | None = hub.get_token()
+    except OSError as exc:
+        raise ModelAccessError(
+            f"your token cannot be read: {exc.strerror or exc}",
+            hint=f"make {hub.constants.HF_TOKEN_PATH} readable, or set HF_TOKEN",
+        ) from exc
+    return token
 
 
 def _timeout_s() -> float:
