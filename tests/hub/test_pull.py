@@ -23,8 +23,7 @@ from edge_llm.errors import (
     ModelStoreError,
     OfflineError,
 )
-from edge_llm.hub import client_errors, pull_plan, transfer
-from edge_llm.hub import pull as pull_module
+from edge_llm.hub import pull_plan, transfer
 from edge_llm.hub.cache_layout import PARTIAL_SUFFIX, cache_root, repo_folder
 from edge_llm.hub.client import HubClient, RemoteFile
 from edge_llm.hub.gguf import read_gguf
@@ -337,7 +336,7 @@ def test_the_hub_is_given_the_time_that_it_asks_for(
     hub: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(client_errors.time, "sleep", pauses.append)
+    monkeypatch.setattr("time.sleep", pauses.append)
     hub.fail(f"/api/models/{REPO}", 429, Retry_After="7")
     hub.fail(FILE, 429, times=1, method="GET", Retry_After="3")
 
@@ -408,7 +407,7 @@ def test_a_disk_that_is_too_full_is_noticed_first(
     hub: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = shutil.disk_usage("/")._replace(free=1 << 20)
-    monkeypatch.setattr(pull_module.shutil, "disk_usage", lambda place: usage)
+    monkeypatch.setattr("shutil.disk_usage", lambda place: usage)
     client, planned = plan()
     hub.requests.clear()
 
