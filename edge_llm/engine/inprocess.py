@@ -152,11 +152,10 @@ def create_encoder(info: ModelInfo, tokenizer: Tokenizer, override: str | None) 
         bos_token=_spelling(tokenizer, tokenizer.bos_id),
         eos_token=_spelling(tokenizer, tokenizer.eos_id),
     )
-    encoder = PromptEncoder(tokenizer, template)
-    warning = unprotected_turns(encoder)
+    warning = unprotected_turns(template, tokenizer.special_tokens)
     if warning:
         logger.warning("%s: %s", info.name, warning)
-    return encoder
+    return PromptEncoder(tokenizer, template)
 
 
 def recommended_sampling(info: ModelInfo) -> SamplingParams:

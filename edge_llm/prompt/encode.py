@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,7 +171,7 @@ class PromptEncoder:
         return ids
 
 
-def unprotected_turns(encoder: PromptEncoder) -> str | None:
+def unprotected_turns(template: ChatTemplate, tokens: Iterable[SpecialToken]) -> str | None:
     """A warning where a user can forge turns because they are plain text to this vocabulary."""
     marks = ["q7Zk3vPa", "q7Zk3vPb", "q7Zk3vPc"]
     roles = ["user", "assistant", "user"]
@@ -179,14 +179,13 @@ def unprotected_turns(encoder: PromptEncoder) -> str | None:
         {"role": role, "content": mark} for role, mark in zip(roles, marks, strict=True)
     ]
     try:
-        text = encoder.template.render(conversation)
+        text = template.render(conversation)
     except ChatTemplateError as exc:
         return f"turns could not be checked: {exc.message}"
     positions = [text.find(mark) for mark in marks]
     if min(positions) < 0 or positions != sorted(positions):
         return "turns could not be checked: the chat template rewrites the messages"
-    protected = protected_tokens(encoder.tokenizer.special_tokens, encoder.template.source)
-    partitioner = Partitioner(protected)
+    partitioner = Partitioner(protected_tokens(tokens, template.source))
     for start, end in itertools.pairwise(positions):
         if not any(isinstance(part, SpecialToken) for part in partitioner.split(text[start:end])):
             border = text[start + len(marks[0]) : end]

@@ -29,6 +29,10 @@ def specials(ids: tuple[int, ...]) -> list[int]:
     return [i for i in ids if i >= 256]
 
 
+def warning_of(enc: PromptEncoder) -> str | None:
+    return unprotected_turns(enc.template, enc.tokenizer.special_tokens)
+
+
 def decode(enc: PromptEncoder, ids: tuple[int, ...]) -> str:
     return b"".join(map(enc.tokenizer.token_bytes, ids)).decode()
 
@@ -164,11 +168,11 @@ def test_a_refusal_reaches_the_caller() -> None:
 def test_plain_text_turns_are_warned_about() -> None:
     source = "{% for m in messages %}[INST]{{ m.content }}[/INST]{% endfor %}"
 
-    warning = unprotected_turns(encoder(source))
+    warning = warning_of(encoder(source))
 
     assert warning is not None
     assert "'[/INST][INST]'" in warning
-    assert unprotected_turns(encoder()) is None
-    refusing = unprotected_turns(encoder("{{ raise_exception('no') }}"))
+    assert warning_of(encoder()) is None
+    refusing = warning_of(encoder("{{ raise_exception('no') }}"))
     assert refusing is not None
     assert "could not be checked" in refusing

@@ -298,4 +298,4 @@ def test_random_pieces_of_literals_forge_nothing(
 
 
 def test_turns_of_these_models_are_protected(model_encoder: PromptEncoder) -> None:
-    assert unprotected_turns(model_encoder) is None
+    assert unprotected_turns(model_encoder.template, model_encoder.tokenizer.special_tokens) is None
