@@ -16,9 +16,10 @@ from edge_llm.engine.host import HostSettings, Listener, ModelFacts, ModelHost
 from edge_llm.engine.loop import EngineLoop, SubmittedRequest
 from edge_llm.engine.request import EngineRequest, SequenceEvent
 from edge_llm.engine.snapshots import open_snapshot_store
+from edge_llm.prompt.audit import unprotected_turns
 from edge_llm.prompt.chat_template import CHATML, ChatTemplate
 from edge_llm.prompt.detokenize import marker_ids
-from edge_llm.prompt.encode import EncodedPrompt, PromptEncoder, unprotected_turns
+from edge_llm.prompt.encode import EncodedPrompt, PromptEncoder
 from edge_llm.prompt.messages import messages_from
 from edge_llm.prompt.thinking import thinking_close
 from edge_llm.prompt.tokenizer import Tokenizer

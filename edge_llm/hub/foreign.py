@@ -73,8 +73,7 @@ def store_of(name: str, stores: Sequence[ForeignStore]) -> ForeignStore:
     known = [known for store in stores for known in store.names()]
     looked = ", ".join(str(store.folder) for store in stores) or "no store at all"
     raise ModelReferenceError(
-        name,
-        f"it is not in {looked}",
+        f"{name!r} names no model: it is not in {looked}",
         hint=did_you_mean(name, known) if known else "set OLLAMA_MODELS, or give --store FOLDER",
     )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from edge_llm.hub import gguf_architectures as known
 from edge_llm.hub.gguf_file import GGUFFile
 from edge_llm.hub.gguf_types import GGUFArray
+from edge_llm.prompt.audit import is_control_spelling
 from edge_llm.prompt.tokenizer import SpecialToken, TokenKind
 
 _KINDS = {2: TokenKind.UNKNOWN, 3: TokenKind.CONTROL, 4: TokenKind.USER_DEFINED}
@@ -72,6 +73,16 @@ class GGUFVocabulary:
     def token_bytes(self, token_id: int) -> bytes:
         """The token as it is spelled in the file."""
         return self._tokens[token_id]
+
+    def ordinary_look_alikes(self) -> list[str]:
+        """Tokens that are spelled like control tokens and stored as ordinary text."""
+        special = {token.id for token in self.special_tokens}
+        texts = (
+            self._spell(token_id)
+            for token_id, raw in enumerate(self._tokens)
+            if raw[:1] in (b"<", b"[") and len(raw) > 2 and token_id not in special
+        )
+        return [text for text in texts if is_control_spelling(text)]
 
     def _named(self, name: str, default: int | None = None) -> int | None:
         """The token that the file names, or else the one that its tokenizer has."""

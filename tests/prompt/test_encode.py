@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_llm.errors import ChatTemplateError, InvalidParameterError, UnsupportedParameterError
+from edge_llm.prompt.audit import unprotected_turns
 from edge_llm.prompt.byte_tokenizer import ByteTokenizer
 from edge_llm.prompt.chat_template import CHATML, ChatTemplate
-from edge_llm.prompt.encode import PromptEncoder, unprotected_turns
+from edge_llm.prompt.encode import PromptEncoder
 
 SPECIAL = ("<s>", "<|im_start|>", "<|im_end|>", "<tool_call>", "</tool_call>", "<think>")
 

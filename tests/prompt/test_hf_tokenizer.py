@@ -15,8 +15,9 @@ from edge_llm.errors import (
     ModelNotFoundError,
     UnsupportedModelError,
 )
+from edge_llm.prompt.audit import unprotected_turns
 from edge_llm.prompt.chat_template import CHATML, ChatTemplate
-from edge_llm.prompt.encode import PromptEncoder, unprotected_turns
+from edge_llm.prompt.encode import PromptEncoder
 from edge_llm.prompt.hf_tokenizer import HFTokenizer, TokenizerHints
 from edge_llm.prompt.tokenizer import TokenKind
 from tests.support.onnx_files import (

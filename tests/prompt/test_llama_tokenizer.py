@@ -14,9 +14,10 @@ from edge_llm.errors import (
     ModelNotFoundError,
     RuntimeClosedError,
 )
+from edge_llm.prompt.audit import unprotected_turns
 from edge_llm.prompt.byte_tokenizer import ByteTokenizer
 from edge_llm.prompt.chat_template import ChatTemplate
-from edge_llm.prompt.encode import PromptEncoder, unprotected_turns
+from edge_llm.prompt.encode import PromptEncoder
 from edge_llm.prompt.tokenizer import TokenKind
 from tests.prompt.conftest import OpenVocabulary
 from tests.support.vocabularies import template_source, vector_paths, vocabulary_path
