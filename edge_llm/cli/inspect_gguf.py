@@ -102,7 +102,7 @@ def _runnable(file: GGUFFile, config: EdgeConfig, siblings: Sequence[str]) -> Re
         "vision": vision | {"tensors": _count_vision_tensors(file)},
         "warnings": [
             *concerns,
-            *look_alikes(vocabulary, vocabulary.ordinary_look_alikes()),
+            *look_alikes(vocabulary, _written(vocabulary, info.chat_template)),
             *rope_warnings(file),
             *warn_of_memory(info.context_length, contexts, largest_context(file, whole, free)),
         ],
@@ -142,6 +142,11 @@ def _memory(file: GGUFFile, config: EdgeConfig, free: int) -> Record:
         given = replace(config, kv_cache_type="f16", context_size=context)
         shape, estimate = fit_memory(file, given, _ANY_AMOUNT)
     return describe_memory(estimate, shape.context_size, free) | {"problem": problem}
+
+
+def _written(vocabulary: GGUFVocabulary, template: str | None) -> list[str]:
+    """Ordinary tokens that look like control tokens, and that the template writes as such."""
+    return [text for text in vocabulary.ordinary_look_alikes() if template and text in template]
 
 
 def _vision_files(siblings: Sequence[str]) -> Iterator[str]:
