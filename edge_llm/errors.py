@@ -10,6 +10,7 @@ EdgeLLMError
 │   │   └─ ModelNotInstalledError   it exists elsewhere; `edge-llm pull` fetches it
 │   ├─ ModelReferenceError         400, what names no model of any kind
 │   ├─ ModelDownloadError          502, the hub or the way there failed
+│   │   ├─ HubBusyError             503, the hub asks to be asked again later
 │   │   ├─ ModelAccessError         401, the hub wants a token or an accepted licence
 │   │   ├─ ModelIntegrityError      what arrived, or lies here, is not what was promised
 │   │   └─ OfflineError             403, nothing may be fetched
@@ -122,6 +123,20 @@ class ModelDownloadError(ModelError):
     code = "model_download"
     status_code = 502
     retryable = True
+
+
+class HubBusyError(ModelDownloadError):
+    """The hub asks to be asked again later."""
+
+    code = "hub_busy"
+    status_code = 503
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
+        """Seconds that the hub wants to be left alone; None where it does not say."""
 
 
 class ModelAccessError(ModelDownloadError):

@@ -97,4 +97,4 @@ def import_(
     """Take in an exported folder, every file checked, as if it had been pulled."""
     from edge_llm.cli import models_store as command
 
-    command.import_folder(source, as_json=as_json)
+    command.import_exported(source, as_json=as_json)

@@ -27,6 +27,7 @@ from edge_llm.hub.foreign import foreign_name, is_foreign
 ReferenceKind: TypeAlias = Literal["builtin", "path", "hub", "catalogue", "import"]
 
 HUB_PREFIX = "hf:"
+DEFAULT_REVISION = "main"
 HUB_HOSTS = ("huggingface.co", "hf.co")
 FILE_SUFFIXES = (".gguf", ".onnx")
 
@@ -124,11 +125,19 @@ def _from_hub(text: str, rest: str) -> ModelReference:
     match = _HUB.fullmatch(rest)
     if match is None:
         raise _wrong(text, "it should read hf:owner/repo[@revision][:quant-or-file]")
+    repo, revision = _repo(match["repo"], text), _revision(match["revision"], text)
     selector = match["selector"]
     if selector in (None, "", "latest"):
-        return ModelReference(text, "hub", _repo(match["repo"], text), match["revision"])
+        return ModelReference(text, "hub", repo, revision)
     quant, file = _split_selector(selector, text)
-    return ModelReference(text, "hub", _repo(match["repo"], text), match["revision"], quant, file)
+    return ModelReference(text, "hub", repo, revision, quant, file)
+
+
+def _revision(revision: str | None, text: str) -> str | None:
+    """A branch is a file in the cache, under its own name."""
+    if revision is None or revision == DEFAULT_REVISION:
+        return None
+    return checked_repo_path(revision, text)
 
 
 def _split_selector(selector: str, text: str) -> tuple[str | None, str | None]:
@@ -161,7 +170,7 @@ def _from_url(text: str, rest: str) -> ModelReference:
         text,
         "hub",
         _repo("/".join(parts[:2]), text),
-        None if parts[3] == "main" else parts[3],
+        _revision(parts[3], text),
         file=None if file is None else checked_repo_path(file, text),
     )
 

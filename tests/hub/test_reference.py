@@ -58,6 +58,7 @@ def test_each_form_means_what_its_users_mean(text: str, expected: tuple[str, ...
         "hf:a/b:/etc/passwd.gguf",
         "hf:a/b:x\\..\\y.gguf",
         "hf:a/b:Q4 K M",
+        "hf:a/b@../../../x",
         "hf:" + "a" * 60 + "/" + "b" * 60,
         "https://huggingface.co/a/b/discussions/1",
         "qwen 3",
