@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from edge_llm.errors import (
+    ModelAccessError,
     ModelDownloadError,
     ModelIntegrityError,
     ModelRangeError,
@@ -121,7 +122,7 @@ class HubClient:
         with self._asking(repo.name) as hub:
             url = hub.hf_hub_url(repo.name, file.path, revision=repo.commit, endpoint=self.endpoint)
             found = hub.get_hf_file_metadata(
-                url, token=hub.get_token(), endpoint=self.endpoint, timeout=_timeout_s()
+                url, token=_token(hub), endpoint=self.endpoint, timeout=_timeout_s()
             )
         named = found.etag or ""
         is_name = _SHA256.fullmatch(named) or _SHA1.fullmatch(named)
@@ -142,7 +143,8 @@ class HubClient:
         """
         wanted = {"Range": f"bytes={start}-"} if start else {}
         with self._asking(repo) as hub, self._get(hub, url, wanted) as response:
-            yield Stream(_first_byte(response), response.iter_bytes(_PIECE_BYTES))
+            # As it comes: pieces of a fixed size would lose what came of one that broke off.
+            yield Stream(_first_byte(response), response.iter_bytes())
 
     def read_range(self, repo: RemoteRepo, file: RemoteFile, url: str, span: range) -> bytes:
         """The bytes of `file` within `span`, from its first on; fewer where the server likes.
@@ -165,7 +167,7 @@ class HubClient:
 
     def has_token(self) -> bool:
         """Whether the hub will know who asks."""
-        return bool(_library().get_token())
+        return bool(_token(_library()))
 
     @contextmanager
     def _asking(self, repo: str) -> Generator[Any]:
@@ -183,7 +185,7 @@ class HubClient:
         self, hub: Any, url: str, wanted: Mapping[str, str]
     ) -> AbstractContextManager[httpx2.Response]:
         # A token is for the hub alone, and never for the host that it sends on to.
-        token = hub.get_token() if _origin(url) == _origin(self.endpoint) else None
+        token = _token(hub) if _origin(url) == _origin(self.endpoint) else None
         headers: dict[str, str] = hub.utils.build_hf_headers(
             token=token or False, library_name="edge-llm"
         )
@@ -243,6 +245,17 @@ def _require_loopback(url: str) -> None:
             f"{host!r} may not be asked: EDGE_LLM_OFFLINE is set",
             hint="unset it for this command, or bring the model with 'edge-llm models import DIR'",
         )
+
+
+def _token(hub: Any) -> str | None:
+    try:
+        token: str | None = hub.get_token()
+    except OSError as exc:
+        raise ModelAccessError(
+            f"your token cannot be read: {exc.strerror or exc}",
+            hint=f"make {hub.constants.HF_TOKEN_PATH} readable, or set HF_TOKEN",
+        ) from exc
+    return token
 
 
 def _timeout_s() -> float:

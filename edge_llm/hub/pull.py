@@ -130,9 +130,10 @@ def _write_text(path: Path, text: str) -> None:
 
 def _require_space(plan: PullPlan) -> None:
     place = plan.folder.path
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
+    with store_errors(place):
+        while not place.exists():
+            place = place.parent
+        free = shutil.disk_usage(place).free
     if plan.missing_bytes and plan.missing_bytes + SPARE_BYTES > free:
         raise ModelStoreError(
             f"{plan.variant.label} needs {describe_bytes(plan.missing_bytes)} more on the disk of"

@@ -88,9 +88,12 @@ def parse_reference(text: str) -> ModelReference:
             return _from_url(text, text.removeprefix(prefix))
     if text.startswith(HUB_PREFIX):
         return _from_hub(text, text.removeprefix(HUB_PREFIX))
+    is_hub = _BARE_HUB.fullmatch(text) is not None
+    if is_hub and ":" in text:
+        return _from_hub(text, text)
     if _is_path(text):
         return ModelReference(text, "path", text)
-    if _BARE_HUB.fullmatch(text):
+    if is_hub:
         return _from_hub(text, text)
     return _from_catalogue(text, name, kind)
 
@@ -116,8 +119,6 @@ def _is_path(text: str) -> bool:
     """Whether it can only be a path: owner/repo has one slash and no such beginning or end."""
     if text.startswith(("/", "~", "./", "../", ".\\", "..\\")) or text in (".", ".."):
         return True
-    if ":" in text.rpartition("/")[2] and not re.match(r"[A-Za-z]:[\\/]", text):
-        return False
     return text.lower().endswith(FILE_SUFFIXES) or text.count("/") > 1 or "\\" in text
 
 

@@ -26,6 +26,7 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
         ("a/b:Q4_K_M", ("hub", "a/b", None, "Q4_K_M")),
         ("a/b:latest", ("hub", "a/b")),
         ("a/b:m.gguf", ("hub", "a/b", None, None, "m.gguf")),
+        ("a/b:onnx/m.onnx", ("hub", "a/b", None, None, "onnx/m.onnx")),
         ("a/b", ("hub", "a/b")),
         ("hf.co/a/b:Q4_K_M", ("hub", "a/b", None, "Q4_K_M")),
         ("https://huggingface.co/a/b", ("hub", "a/b")),

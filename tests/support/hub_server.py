@@ -150,6 +150,8 @@ class Fault:
     """Answer 200 with the whole file to a request for a part of it."""
     hold: threading.Event | None = None
     """Nothing more is sent, after `cut_after` bytes, until this is set."""
+    reached: threading.Event = field(default_factory=threading.Event)
+    """Set when all is sent that will be before it goes wrong."""
 
 
 class HubServer:
@@ -166,6 +168,7 @@ class HubServer:
         self.bytes_sent = 0
         """Bytes of file content that either server sent."""
         self._faults: list[Fault] = []
+        self._limit: tuple[int, Fault] | None = None
         self._lock = threading.Lock()
         self._servers = {host: _Server(self, host) for host in ("hub", "cdn")}
 
@@ -239,6 +242,21 @@ class HubServer:
         with self._lock:
             self._faults.append(fault)
 
+    def break_after(self, num_bytes: int | None, fault: Fault | None) -> None:
+        """Let `fault` happen to every transfer once `bytes_sent` reaches a number; None: never."""
+        with self._lock:
+            is_set = num_bytes is not None and fault is not None
+            self._limit = (num_bytes, fault) if is_set else None  # type: ignore[assignment]
+
+    def allowance(self, num_bytes: int) -> tuple[int, Fault | None]:
+        """How many of so many bytes may be sent, counted as sent, and the fault that follows."""
+        with self._lock:
+            allowed, fault = num_bytes, None
+            if self._limit is not None and self.bytes_sent + num_bytes > self._limit[0]:
+                allowed, fault = max(0, self._limit[0] - self.bytes_sent), self._limit[1]
+            self.bytes_sent += allowed
+            return allowed, fault
+
     def clear_faults(self) -> None:
         """Nothing goes wrong any more."""
         with self._lock:
@@ -263,11 +281,6 @@ class HubServer:
         """Remember what was asked."""
         with self._lock:
             self.requests.append(request)
-
-    def count_sent(self, num_bytes: int) -> None:
-        """Add to `bytes_sent`."""
-        with self._lock:
-            self.bytes_sent += num_bytes
 
 
 def _as_files(files: Mapping[str, bytes | Path | HubFile]) -> dict[str, HubFile]:
@@ -509,9 +522,14 @@ class _Handler(BaseHTTPRequestHandler):
         if fault is not None and fault.cut_after is not None:
             stop = min(end, start + fault.cut_after)
         for place in range(start, stop, PIECE_BYTES):
-            piece = file.read(place, min(place + PIECE_BYTES, stop))
-            self.wfile.write(piece)
-            self.server.hub.count_sent(len(piece))
+            wanted = min(PIECE_BYTES, stop - place)
+            allowed, limit = self.server.hub.allowance(wanted)
+            self.wfile.write(file.read(place, place + allowed))
+            if limit is not None:
+                fault, stop = limit, place + allowed
+                break
+        if fault is not None:
+            fault.reached.set()
         if fault is not None and fault.hold is not None:
             fault.hold.wait(60)
             self.wfile.write(file.read(stop, end))
