@@ -308,6 +308,23 @@ def quantize(  # noqa: PLR0913 — one parameter is one option of the command li
     )
 
 
+@app.command()
+def doctor(
+    online: Annotated[
+        bool, typer.Option("--online", help="Ask the configured servers too, once each.")
+    ] = False,
+    bundle: Annotated[
+        str | None,
+        typer.Option("--bundle", metavar="FILE", help="Write a zip to send, without secrets."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say what this machine and this installation can do, what is wrong, and the fix."""
+    from edge_llm.cli.doctor import run as command
+
+    command.run(online=online, as_json=as_json, bundle=bundle)
+
+
 cache_app = typer.Typer(
     help="Prefixes that are kept on disk across restarts.",
     no_args_is_help=True,

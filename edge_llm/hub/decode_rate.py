@@ -25,7 +25,7 @@ def predict_decode_rate(cost: DecodeCost, context: int, speed: MachineSpeed) -> 
     return 1 / seconds
 
 
-_ATTENTION = 0.4
+_ATTENTION = 0.3
 
 
 def _rate(speed: MachineSpeed, per_core: float | None) -> float:
