@@ -28,8 +28,11 @@ KVCacheType: TypeAlias = Literal["f16", "q8_0"]
 Device: TypeAlias = Literal["auto", "cpu", "npu", "gpu"]
 """What computes; "auto" takes an NPU or GPU that can run all of an ONNX model, else the CPU."""
 
-OTHER_ENVIRONMENT = frozenset({"EDGE_LLM_PEERS", "EDGE_LLM_PYTHON", "EDGE_LLM_TEST_MODEL"})
-"""Variables with our prefix that belong to the scripts and tests, not to the runtime."""
+DATA_DIR = "EDGE_LLM_DATA_DIR"
+OTHER_ENVIRONMENT = frozenset(
+    {DATA_DIR, "EDGE_LLM_PEERS", "EDGE_LLM_PYTHON", "EDGE_LLM_TEST_MODEL"}
+)
+"""Variables with our prefix that are no options of `load`."""
 
 
 class LoadOptions(TypedDict, total=False):
@@ -55,6 +58,7 @@ class LoadOptions(TypedDict, total=False):
     cache_dir: str | None
     cache_max_mb: int
     cache_daily_write_mb: int
+    offline: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,8 @@ class EdgeConfig:
     """One local model and how to run it."""
 
     model: str = BUILTIN_MODEL
-    """`builtin`, or the path of a GGUF file, an ONNX file, or a folder with an ONNX model."""
+    """`builtin`, the path of a GGUF file, an ONNX file, or a folder with an ONNX model; a name of
+    the catalogue, or `hf:owner/repo[@revision][:quant]`, once it was pulled."""
     context_size: ContextSize | None = None
     """Tokens of prompt and answer together; None takes the model's own, at most 4096; "auto" takes
     what fits in free memory, up to the model's own."""
@@ -109,6 +114,8 @@ class EdgeConfig:
     """Megabytes of prefixes kept on disk; 0 keeps none."""
     cache_daily_write_mb: int = 256
     """Megabytes of prefixes written to disk in a day, because SD cards wear; 0 writes none."""
+    offline: bool = False
+    """Fetch nothing, except from this machine itself. Loading never makes a request anyhow."""
 
     def __post_init__(self) -> None:
         if not self.model:
@@ -134,6 +141,8 @@ class EdgeConfig:
         _require_count("cache_max_mb", self.cache_max_mb, least=0)
         _require_count("cache_daily_write_mb", self.cache_daily_write_mb, least=0)
         _check_device(self)
+        if not isinstance(self.offline, bool):
+            raise ConfigError(f"offline must be True or False, not {self.offline!r}")
         if self.overflow not in get_args(Overflow):
             raise ConfigError(_not_one_of("overflow", Overflow, self.overflow))
 
@@ -203,6 +212,19 @@ def cache_folder(config: EdgeConfig) -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("edge-llm", appauthor=False) / "prefixes"
+
+
+def data_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """The folder for what cannot be computed again, such as the names of imported models.
+
+    `EDGE_LLM_DATA_DIR`, or the user's own; it need not exist.
+    """
+    environ = os.environ if environ is None else environ
+    if named := environ.get(DATA_DIR):
+        return Path(named).expanduser()
+    from platformdirs import user_data_path
+
+    return user_data_path("edge-llm", appauthor=False)
 
 
 def checked_overflow(overflow: str | None, default: Overflow) -> Overflow:

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import typer
 
 import edge_llm
+from edge_llm.cli.machine import doctor, report
+from edge_llm.cli.models import models_app, pull
 from edge_llm.errors import ConfigError, EdgeLLMError, InvalidParameterError, ModelError
 
 EXIT_USAGE = 2
@@ -308,22 +310,10 @@ def quantize(  # noqa: PLR0913 — one parameter is one option of the command li
     )
 
 
-@app.command()
-def doctor(
-    online: Annotated[
-        bool, typer.Option("--online", help="Ask the configured servers too, once each.")
-    ] = False,
-    bundle: Annotated[
-        str | None,
-        typer.Option("--bundle", metavar="FILE", help="Write a zip to send, without secrets."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Say what this machine and this installation can do, what is wrong, and the fix."""
-    from edge_llm.cli.doctor import run as command
-
-    command.run(online=online, as_json=as_json, bundle=bundle)
-
+app.command()(pull)
+app.add_typer(models_app, name="models")
+app.command()(doctor)
+app.command()(report)
 
 cache_app = typer.Typer(
     help="Prefixes that are kept on disk across restarts.",
