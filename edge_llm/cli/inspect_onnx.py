@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from types import MappingProxyType
 
 from edge_llm.backends.base import Placement
 from edge_llm.backends.onnx.fit import estimate_rows, fit_memory
@@ -26,7 +25,6 @@ from edge_llm.cli.inspect_parts import (
 from edge_llm.config import EdgeConfig
 from edge_llm.device.memory import available_memory_bytes
 from edge_llm.errors import EdgeLLMError
-from edge_llm.hub.decode_cost import DecodeCost
 from edge_llm.hub.onnx import (
     DecoderInterface,
     OnnxConfig,
@@ -42,6 +40,7 @@ from edge_llm.hub.onnx import (
     read_onnx,
     stored_types,
 )
+from edge_llm.hub.onnx_cost import onnx_decode_cost
 
 _LICENSE = re.compile(r"^license:\s*([\w.+-]+)\s*$", re.MULTILINE)
 _VISION_GRAPH = re.compile(r"(?:vision|image)\w*\.onnx")
@@ -103,7 +102,7 @@ def _runnable(
     config: EdgeConfig,
 ) -> Record:
     free = available_memory_bytes()
-    cost = _cost(file, interface)
+    cost = onnx_decode_cost(file, interface)
     longest = min(facts.context_length, interface.max_positions or facts.context_length)
     speed = machine_speed(config)
     contexts = describe_contexts(
@@ -129,15 +128,6 @@ def _runnable(
         "vision": vision,
         "warnings": [*concerns, *warn_of_memory(longest, contexts, _fitting(contexts))],
     }
-
-
-def _cost(file: OnnxFile, interface: DecoderInterface) -> DecodeCost:
-    """All weights count as read for every token: which is the embedding a graph does not say."""
-    return DecodeCost(
-        MappingProxyType({quantization(file): file.weight_bytes}),
-        kv_bytes=interface.cache_bytes_per_token,
-        num_layers=len(interface.pairs) // 2,
-    )
 
 
 def _fitting(contexts: list[Record]) -> int:

@@ -9,6 +9,10 @@ _OVERLAP = 1.5
 """How far reading and multiplying overlap: 1 is one after the other, infinity is the longer of both
 alone. Fitted to products whose weights come from memory, on one and on two cores."""
 
+_ATTENTION = 0.3
+"""Speed of attention over keys and values in F16, to a product with a matrix in F16: after each of
+its dot products comes an exponential. Fitted to heads of 64 numbers."""
+
 
 def predict_decode_rate(cost: DecodeCost, context: int, speed: MachineSpeed) -> float:
     """Tokens a second, of one sequence with `context` tokens before the new one.
@@ -18,17 +22,15 @@ def predict_decode_rate(cost: DecodeCost, context: int, speed: MachineSpeed) -> 
     """
     seconds = cost.state_bytes / speed.bandwidth
     for storage, num_bytes in cost.weights.items():
-        seconds += num_bytes / _rate(speed, speed.kernels.get(storage))
+        kernel = speed.kernels.get(storage, 0.0) * cost.kernel_share
+        seconds += num_bytes / _rate(speed, kernel)
     kv_bytes = cost.kv_at(context)
     attention = speed.kernels.get("F16", 0.0) / cost.heads_per_kv_head * _ATTENTION
     seconds += kv_bytes / _rate(speed, attention)
     return 1 / seconds
 
 
-_ATTENTION = 0.4
-
-
-def _rate(speed: MachineSpeed, per_core: float | None) -> float:
+def _rate(speed: MachineSpeed, per_core: float) -> float:
     """Bytes a second that are read and multiplied; read alone where kernels are unknown."""
     if not per_core:
         return speed.bandwidth
