@@ -162,6 +162,46 @@ def load_config(
     return replace(EdgeConfig(), **{**from_environment, **given})
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One field of the configuration: what holds, and who said so."""
+
+    name: str
+    value: Any
+    source: str
+    """`default`, or the environment variable."""
+    problem: str | None = None
+    """Why what was said does not count, for people."""
+
+
+def explain_settings(environ: Mapping[str, str] | None = None) -> list[Setting]:
+    """Every setting with its source; what is wrong with one is said beside it, never raised."""
+    given = os.environ if environ is None else environ
+    found = []
+    for field in fields(EdgeConfig):
+        default, variable = getattr(EdgeConfig(), field.name), ENV_PREFIX + field.name.upper()
+        if not given.get(variable):
+            found.append(Setting(field.name, default, "default"))
+            continue
+        try:
+            value = _parse(variable, field.name, given[variable])
+            replace(EdgeConfig(), **{field.name: value})
+        except ConfigError as exc:
+            found.append(Setting(field.name, default, variable, str(exc)))
+        else:
+            found.append(Setting(field.name, value, variable))
+    return [*found, *_unknown_settings(given)]
+
+
+def _unknown_settings(environ: Mapping[str, str]) -> list[Setting]:
+    known = {ENV_PREFIX + field.name.upper() for field in fields(EdgeConfig)} | OTHER_ENVIRONMENT
+    return [
+        Setting(name, None, name, f"nobody knows it; {did_you_mean(name, known)}")
+        for name in sorted(environ)
+        if name.startswith(ENV_PREFIX) and name not in known
+    ]
+
+
 def cache_folder(config: EdgeConfig) -> Path:
     """The folder of prefixes that the configuration means; it need not exist.
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 import edge_llm
+from edge_llm.cli.machine import doctor, report
 from edge_llm.cli.models import models_app, pull
 from edge_llm.errors import ConfigError, EdgeLLMError, InvalidParameterError, ModelError
 
@@ -311,6 +312,8 @@ def quantize(  # noqa: PLR0913 — one parameter is one option of the command li
 
 app.command()(pull)
 app.add_typer(models_app, name="models")
+app.command()(doctor)
+app.command()(report)
 
 cache_app = typer.Typer(
     help="Prefixes that are kept on disk across restarts.",

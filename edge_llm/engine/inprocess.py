@@ -16,9 +16,10 @@ from edge_llm.engine.host import HostSettings, Listener, ModelFacts, ModelHost
 from edge_llm.engine.loop import EngineLoop, SubmittedRequest
 from edge_llm.engine.request import EngineRequest, SequenceEvent
 from edge_llm.engine.snapshots import open_snapshot_store
+from edge_llm.prompt.audit import unprotected_turns
 from edge_llm.prompt.chat_template import CHATML, ChatTemplate
 from edge_llm.prompt.detokenize import marker_ids
-from edge_llm.prompt.encode import EncodedPrompt, PromptEncoder, unprotected_turns
+from edge_llm.prompt.encode import EncodedPrompt, PromptEncoder
 from edge_llm.prompt.messages import messages_from
 from edge_llm.prompt.thinking import thinking_close
 from edge_llm.prompt.tokenizer import Tokenizer
@@ -152,11 +153,10 @@ def create_encoder(info: ModelInfo, tokenizer: Tokenizer, override: str | None) 
         bos_token=_spelling(tokenizer, tokenizer.bos_id),
         eos_token=_spelling(tokenizer, tokenizer.eos_id),
     )
-    encoder = PromptEncoder(tokenizer, template)
-    warning = unprotected_turns(encoder)
+    warning = unprotected_turns(template, tokenizer.special_tokens)
     if warning:
         logger.warning("%s: %s", info.name, warning)
-    return encoder
+    return PromptEncoder(tokenizer, template)
 
 
 def recommended_sampling(info: ModelInfo) -> SamplingParams:

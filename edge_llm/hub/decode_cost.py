@@ -27,6 +27,8 @@ class DecodeCost:
     state_bytes: int = 0
     """Recurrent states, read and written."""
     num_layers: int = 0
+    kernel_share: float = 1.0
+    """How fast the library multiplies weights, to ggml with the same number of bits."""
 
     def kv_at(self, context: int) -> int:
         """Bytes of keys and values with `context` tokens before the new one."""

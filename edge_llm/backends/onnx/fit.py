@@ -80,6 +80,18 @@ def fit_memory(
     return OnnxFit(size, num_rows, estimate)
 
 
+def estimate_rows(
+    file: OnnxFile, interface: DecoderInterface, context_size: int, num_rows: int
+) -> MemoryEstimate:
+    """What the model takes with rows of a context each."""
+    return MemoryEstimate(
+        weights=file.weight_bytes,
+        kv_cache=num_rows * interface.cache_bytes_per_token * context_size,
+        compute=MAX_LOGITS_BYTES,
+        overhead=BASE_BYTES,
+    )
+
+
 def _context_size(
     config: EdgeConfig, facts: OnnxConfig, interface: DecoderInterface, room: int
 ) -> int:
