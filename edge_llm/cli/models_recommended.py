@@ -26,7 +26,7 @@ class _Quant(NamedTuple):
 
 _EIGHT_BITS = _Quant("Q8_0", 8.5, "Q8_0")
 _FOUR_BITS = _Quant("Q4_K_M", 4.9, "Q4_K")
-"""Source: llama.cpp tools/quantize/README.md, bits per weight of Llama 3.1 8B; 8.5 is the format."""
+"""Source: llama.cpp tools/quantize/README.md, bits of Llama 3.1 8B; 8.5 is the format itself."""
 
 EMBEDDING_SHARE = 1.1
 """Names of models leave out embeddings, or round: what files have more, for the most part."""
@@ -40,7 +40,8 @@ OVERHEAD_BYTES = 192 << 20
 """Vocabulary, activations and bookkeeping."""
 
 LONGEST = 32_768
-"""Contexts beyond it are not promised for a model whose header nobody has read."""
+"""Where the memory for a context stops to be counted; what a model was trained for, which may be
+less, its header says."""
 LEAST_CONTEXT = 2048
 """Below, a conversation is over before it has begun."""
 READING_SPEED = 6.0

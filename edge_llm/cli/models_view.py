@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 
 from edge_llm.backends.speed import machine_speed
@@ -14,8 +16,8 @@ from edge_llm.cli.table import print_json, print_table
 from edge_llm.config import load_config
 from edge_llm.device.memory import available_memory_bytes, describe_bytes
 
-_INSTALLED = ("on this machine", "size", "stored as", "context that fits", "tokens/s", "licence")
-_RECOMMENDED = ("to pull", "about", "stored as", "context that fits", "tokens/s", "licence", "")
+_INSTALLED = ("on this machine", "size", "stored as", "memory for", "tokens/s", "licence")
+_RECOMMENDED = ("to pull", "about", "stored as", "memory for", "tokens/s", "licence", "")
 
 
 def run(*, as_json: bool) -> None:
@@ -42,7 +44,7 @@ def run(*, as_json: bool) -> None:
         print(f"problem: {problem}")
     print()
     print_table(_RECOMMENDED, [_recommended_row(record) for record in recommended])
-    print(_footnote(machine))
+    print(textwrap.fill(_footnote(machine), min(100, shutil.get_terminal_size().columns)))
 
 
 def describe_machine(machine: Machine) -> Record:
@@ -84,7 +86,7 @@ def _recommended_row(record: Record) -> tuple[str, ...]:
 
 
 def _context(record: Record) -> str:
-    return f"{record['fitting_context']:,}" if record["fits"] else "none"
+    return f"{record['fitting_context']:,} tokens" if record["fits"] else "not even a short text"
 
 
 def _rate(record: Record) -> str:
@@ -103,6 +105,6 @@ def _footnote(machine: Machine) -> str:
     return (
         f"{describe_bytes(machine.free_bytes)} of memory are free;"
         f" {describe_bytes(round(speed.bandwidth))}/s were measured with {speed.threads} threads."
-        " Sizes, contexts and speeds of what is not here are estimated from the number of"
-        " parameters; 'edge-llm inspect NAME' reads the header, 'edge-llm pull NAME' fetches it."
+        " What is not here is estimated from its number of parameters: 'edge-llm inspect NAME'"
+        " reads its header, 'edge-llm pull NAME' fetches it."
     )
