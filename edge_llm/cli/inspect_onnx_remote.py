@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from types import MappingProxyType
 from typing import Any
 
 from edge_llm.backends.onnx.fit import BASE_BYTES
@@ -16,9 +15,9 @@ from edge_llm.cli.inspect_parts import Record, describe_prompts, describe_vision
 from edge_llm.config import EdgeConfig
 from edge_llm.device.memory import available_memory_bytes
 from edge_llm.errors import EdgeLLMError
-from edge_llm.hub.decode_cost import DecodeCost
 from edge_llm.hub.memory_estimate import MemoryEstimate
 from edge_llm.hub.onnx import OnnxConfig, OnnxFolder, read_config
+from edge_llm.hub.onnx_cost import onnx_cost_of_size
 from edge_llm.hub.variants import ONNX_COMPANIONS, Variant
 
 _NOT_READ = "the graph is not fetched: its operators, cache and inputs are known after pulling it"
@@ -74,7 +73,7 @@ def _costs(
     if per_token is None:
         return {"kv_bytes_per_token": None, "warnings": concerns}
     free = available_memory_bytes()
-    cost = DecodeCost(MappingProxyType({variant.quant: weights}), kv_bytes=per_token)
+    cost = onnx_cost_of_size(weights, variant.quant, per_token)
     speed = machine_speed(config)
 
     def estimate(size: int) -> MemoryEstimate:

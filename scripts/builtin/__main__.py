@@ -8,7 +8,9 @@ from pathlib import Path
 DEFAULT_RUN_DIR = Path("build/builtin")
 DEFAULT_MODEL = Path("models/builtin/edge-llm-builtin-q8_0.gguf")
 DEFAULT_ONNX = Path("models/builtin/onnx")
-COMMANDS = ("train", "export", "export-onnx", "check", "check-onnx", "evaluate")
+DEFAULT_SET = Path("models/builtin/evaluation.jsonl")
+COMMANDS = ("train", "export", "export-onnx", "check", "check-onnx", "evaluate", "evaluation-set")
+SHIPPED_SENTENCES = 201
 
 
 def main() -> None:
@@ -35,6 +37,10 @@ def main() -> None:
         from scripts.builtin.check import check_export
 
         check_export(args.run_dir, args.model)
+    elif args.command == "evaluation-set":
+        from scripts.builtin.evaluation_set import write_evaluation_set
+
+        write_evaluation_set(args.set, SHIPPED_SENTENCES)
     else:
         from scripts.builtin.evaluate import evaluate
 
@@ -49,6 +55,7 @@ def _parse_args() -> argparse.Namespace:
     parser.add_argument("--run-dir", type=Path, default=DEFAULT_RUN_DIR)
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
     parser.add_argument("--onnx", type=Path, default=DEFAULT_ONNX, help="folder of the ONNX form")
+    parser.add_argument("--set", type=Path, default=DEFAULT_SET, help="the shipped sentences")
     parser.add_argument("--count", type=int, default=1000, help="conversations per test")
     return parser.parse_args()
 
