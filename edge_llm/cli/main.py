@@ -90,7 +90,11 @@ def chat(  # noqa: PLR0913 — one parameter is one option of the command line
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", help="'builtin', or the path of a GGUF file."),
+        typer.Option(
+            "--model",
+            "-m",
+            help="'builtin', a path, or a name that 'edge-llm models' lists or can pull.",
+        ),
     ] = None,
     system: Annotated[str | None, typer.Option("--system", "-s", help="System prompt.")] = None,
     max_tokens: Annotated[
@@ -186,7 +190,11 @@ def chat(  # noqa: PLR0913 — one parameter is one option of the command line
 def inspect(  # noqa: PLR0913 — one parameter is one option of the command line
     model: Annotated[
         str | None,
-        typer.Argument(help="'builtin', a GGUF file, an ONNX file or a folder with one."),
+        typer.Argument(
+            metavar="[REF]",
+            help="'builtin', a path, a name that 'edge-llm models' lists; or what is still on the"
+            " hub: a name of the catalogue, or hf:owner/repo:Q4_K_M.",
+        ),
     ] = None,
     load: Annotated[
         bool, typer.Option("--load", help="Load it too, and say what runs where.")
@@ -316,7 +324,7 @@ app.command()(doctor)
 app.command()(report)
 
 cache_app = typer.Typer(
-    help="Prefixes that are kept on disk across restarts.",
+    help="What is kept on disk across restarts: prefixes, and graphs compiled for NPUs.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
