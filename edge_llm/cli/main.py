@@ -93,7 +93,8 @@ def chat(  # noqa: PLR0913 — one parameter is one option of the command line
         typer.Option(
             "--model",
             "-m",
-            help="'builtin', a path, or a name that 'edge-llm models' lists or can pull.",
+            metavar="REF",
+            help="'builtin', a path, or a pulled model: 'qwen3-0.6b', 'hf:owner/repo:Q4_K_M'.",
         ),
     ] = None,
     system: Annotated[str | None, typer.Option("--system", "-s", help="System prompt.")] = None,
@@ -191,9 +192,7 @@ def inspect(  # noqa: PLR0913 — one parameter is one option of the command lin
     model: Annotated[
         str | None,
         typer.Argument(
-            metavar="[REF]",
-            help="'builtin', a path, a name that 'edge-llm models' lists; or what is still on the"
-            " hub: a name of the catalogue, or hf:owner/repo:Q4_K_M.",
+            metavar="REF", help="'builtin', a path, or a model that was pulled or is on the hub."
         ),
     ] = None,
     load: Annotated[
@@ -242,7 +241,9 @@ def _read_options(pairs: list[str] | None) -> dict[str, str] | None:
 
 @app.command()
 def quantize(  # noqa: PLR0913 — one parameter is one option of the command line
-    model: Annotated[str, typer.Argument(help="An ONNX file or folder in float32 or float16.")],
+    model: Annotated[
+        str, typer.Argument(help="An ONNX file, folder or pulled model in float32 or float16.")
+    ],
     output: Annotated[
         str | None,
         typer.Option("--output", "-o", help="The new folder; else beside the model's own."),

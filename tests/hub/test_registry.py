@@ -78,7 +78,7 @@ def test_onnx_is_where_it_is_asked_for() -> None:
         ("parameters = 0.6\n", "", "missing or unknown: parameters"),
         ('thinking = "switchable"', 'thinking = "maybe"', "thinking is 'maybe'"),
         ('licence = "qwen3-card"', 'licence = "hearsay"', "no source for hearsay"),
-        ('unverified = ["gated", "chat", "tools"]', "unverified = []", "no source for gated"),
+        ('unverified = ["gated"]', "unverified = []", "no source for gated"),
         ("[families]", "[families", "cannot be read"),
         ("[sources.public-code]", "[sources.public-code", "cannot be read"),
     ],
