@@ -12,6 +12,7 @@ EdgeLLMError
 │   ├─ ModelDownloadError          502, the hub or the way there failed
 │   │   ├─ HubBusyError             503, the hub asks to be asked again later
 │   │   ├─ ModelAccessError         401, the hub wants a token or an accepted licence
+│   │   ├─ ModelRangeError          the server gives whole files only
 │   │   ├─ ModelIntegrityError      what arrived, or lies here, is not what was promised
 │   │   └─ OfflineError             403, nothing may be fetched
 │   ├─ ModelStoreError             507, the disk is full, read-only or not ours
@@ -144,6 +145,13 @@ class ModelAccessError(ModelDownloadError):
 
     code = "model_access"
     status_code = 401
+    retryable = False
+
+
+class ModelRangeError(ModelDownloadError):
+    """The server cannot give parts of files: reading one would mean fetching all of it."""
+
+    code = "model_range"
     retryable = False
 
 

@@ -15,6 +15,8 @@ from typing import Any
 from edge_llm.backends import load_backend
 from edge_llm.cli.inspect_parts import Record, describe_placement, describe_threads
 from edge_llm.config import EdgeConfig, load_config
+from edge_llm.errors import ModelNotInstalledError
+from edge_llm.hub.reference import parse_reference
 from edge_llm.hub.resolve import resolve_model
 
 
@@ -27,9 +29,11 @@ def run(model: str | None, options: Mapping[str, Any], *, load: bool, as_json: b
     """
     given = {"model": model, **options}
     config = load_config({name: value for name, value in given.items() if value is not None})
+    # Raises first where it is not here: what is not on this machine cannot be loaded.
+    path = resolve_model(config.model).path if load else None
     record = inspect_model(config)
-    if load:
-        record |= inspect_loaded(Path(record["path"]), config)
+    if path is not None:
+        record |= inspect_loaded(path, config)
     if as_json or not sys.stdout.isatty():
         print(json.dumps(record, ensure_ascii=False))
     else:
@@ -41,12 +45,19 @@ def run(model: str | None, options: Mapping[str, Any], *, load: bool, as_json: b
 def inspect_model(config: EdgeConfig) -> Record:
     """What the files of the configured model say, and what this machine makes of it.
 
+    A model that is not here is read where it is, on the hub, from its header alone.
+
     Raises:
         ModelError: the file cannot be read.
     """
-    reference = resolve_model(config.model)
+    try:
+        reference = resolve_model(config.model)
+    except ModelNotInstalledError:
+        from edge_llm.cli.inspect_remote import inspect_remote
+
+        return inspect_remote(parse_reference(config.model), config)
     path = reference.path
-    head: Record = {"model": reference.name, "path": str(path)}
+    head: Record = {"model": reference.name, "source": "file", "path": str(path)}
     # Imported here: who looks at one kind of file never loads the other's library.
     if path.suffix == ".onnx" or path.is_dir():
         from edge_llm.cli.inspect_onnx import inspect_onnx

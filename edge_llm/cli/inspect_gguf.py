@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from edge_llm.backends.llama_cpp.backend import planned_model
-from edge_llm.backends.llama_cpp.fit import context_shape, fit_memory
+from edge_llm.backends.llama_cpp.fit import context_shape, fit_memory, planned_model
 from edge_llm.backends.speed import machine_speed
 from edge_llm.backends.threads.plan import recall_threads
 from edge_llm.cli.inspect_contexts import describe_contexts, describe_speed, warn_of_memory

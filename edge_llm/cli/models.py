@@ -40,12 +40,12 @@ def pull(
 
 @models_app.callback(invoke_without_command=True)
 def models(context: typer.Context, as_json: AsJson = False) -> None:
-    """Models on this machine: which there are, whether they are whole, what fits."""
+    """Without a command: what is on this machine, and what suits it of the catalogue."""
     if context.invoked_subcommand is not None:
         return
-    from edge_llm.cli import models_store as command
+    from edge_llm.cli import models_view as command
 
-    command.list_installed(as_json=as_json)
+    command.run(as_json=as_json)
 
 
 @models_app.command("rm")
@@ -90,11 +90,21 @@ def export(
 @models_app.command("import")
 def import_(
     source: Annotated[
-        str, typer.Argument(metavar="DIR", help="A folder that 'models export' made.")
-    ],
+        str | None,
+        typer.Argument(
+            metavar="[DIR|NAME]",
+            help="A folder that 'models export' made; or a model of another program, such as"
+            " 'ollama:qwen3:0.6b'; or 'ollama', 'lmstudio' for all of its models. Left out, what"
+            " could be imported.",
+        ),
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option("--store", metavar="DIR", help="The other program's folder of models."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take in an exported folder, every file checked, as if it had been pulled."""
-    from edge_llm.cli import models_store as command
+    """Take in an exported folder; or use Ollama's or LM Studio's models where they lie."""
+    from edge_llm.cli import models_import as command
 
-    command.import_exported(source, as_json=as_json)
+    command.run(source, store=store, as_json=as_json)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from edge_llm.cli.models_installed import describe_pulled
 from edge_llm.cli.output import printable
 from edge_llm.cli.table import print_json, print_table
 from edge_llm.device.memory import describe_bytes
@@ -30,22 +31,6 @@ from edge_llm.hub.manage import (
 from edge_llm.hub.reference import ModelReference, parse_reference
 from edge_llm.hub.registry import repositories
 from edge_llm.hub.resolve import find_pulled
-
-
-def list_installed(*, as_json: bool) -> None:
-    """Print one line for each pulled model."""
-    models = installed_models()
-    if as_json or not sys.stdout.isatty():
-        print_json({"models": [describe(model) for model in models]})
-        return
-    if not models:
-        print("no model was pulled yet; for example: edge-llm pull qwen3-0.6b")
-        return
-    rows = [
-        (printable(model.reference), describe_bytes(model.num_bytes), model.commit[:12])
-        for model in models
-    ]
-    print_table(("model", "size", "commit"), rows)
 
 
 def remove(reference: str, *, yes: bool, as_json: bool) -> None:
@@ -89,7 +74,7 @@ def verify(reference: str | None, *, as_json: bool) -> None:
         ModelIntegrityError: a file is not what was promised.
         ModelError: the model is not here, or cannot be read.
     """
-    progress = _Progress("checking")
+    progress = Progress("checking")
     if reference is not None:
         parsed = _parse(reference)
         if parsed.kind == "import":
@@ -121,7 +106,7 @@ def export(reference: str, folder: str, *, as_json: bool) -> None:
     """
     model = find_pulled(_parse(reference))
     target = Path(folder).expanduser().absolute()
-    progress = _Progress("copying")
+    progress = Progress("copying")
     size = export_model(model, target, progress.show)
     progress.clear()
     _say(
@@ -138,29 +123,14 @@ def import_exported(source: str, *, as_json: bool) -> None:
     Raises:
         ModelError: it is none, is damaged, or cannot be written.
     """
-    progress = _Progress("copying")
+    progress = Progress("copying")
     model = import_folder(Path(source).expanduser().absolute(), progress.show)
     progress.clear()
     _say(
         as_json,
-        describe(model),
+        describe_pulled(model),
         f"{model.reference} is here\nask it: edge-llm chat -m {model.reference}",
     )
-
-
-def describe(model: InstalledModel) -> dict[str, Any]:
-    """A pulled model as JSON values."""
-    return {
-        "reference": model.reference,
-        "name": model.name,
-        "repo": model.folder.name,
-        "commit": model.commit,
-        "revisions": model.folder.revisions(model.commit),
-        "format": model.variant.kind,
-        "quantization": model.variant.quant,
-        "bytes": model.num_bytes,
-        "path": str(model.path),
-    }
 
 
 def _parse(reference: str) -> ModelReference:
@@ -178,7 +148,7 @@ def _print_checks(
 ) -> None:
     if as_json or not sys.stdout.isatty():
         records = [
-            describe(model)
+            describe_pulled(model)
             | {
                 "state": _state(found),
                 "files": [
@@ -217,7 +187,7 @@ def _agreed(question: str, command: str) -> bool:
     return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 
 
-class _Progress:
+class Progress:
     """One line on standard error that is rewritten, where somebody looks at it."""
 
     def __init__(self, verb: str) -> None:

@@ -19,6 +19,7 @@ from edge_llm.errors import (
     ModelAccessError,
     ModelDownloadError,
     ModelIntegrityError,
+    ModelRangeError,
     OfflineError,
 )
 from edge_llm.hub.client_errors import map_hub_errors
@@ -32,7 +33,7 @@ DEFAULT_ENDPOINT = "https://huggingface.co"
 _LOOPBACK = re.compile(r"localhost|127(?:\.\d{1,3}){3}|::1", re.ASCII)
 _SHA1 = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_RANGE = re.compile(r"bytes (?P<start>\d+)-\d+/(?:\d+|\*)")
+_RANGE = re.compile(r"bytes (?P<start>\d+)-\d+/(?P<size>\d+|\*)")
 _PIECE_BYTES = 64 << 10
 
 _only_loopback: ContextVar[bool] = ContextVar("_only_loopback", default=False)
@@ -145,21 +146,24 @@ class HubClient:
             # As it comes: pieces of a fixed size would lose what came of one that broke off.
             yield Stream(_first_byte(response), response.iter_bytes())
 
-    def read_range(self, repo: str, url: str, start: int, stop: int) -> bytes:
-        """Bytes from `start` up to `stop`, fewer where the file ends.
+    def read_range(self, repo: RemoteRepo, file: RemoteFile, url: str, span: range) -> bytes:
+        """The bytes of `file` within `span`, from its first on; fewer where the server likes.
 
         Raises:
+            ModelRangeError: the server gives whole files only, or another part.
+            ModelIntegrityError: the file is of another size than was listed.
             ModelDownloadError: they do not come.
         """
         found = bytearray()
-        wanted = {"Range": f"bytes={start}-{stop - 1}"}
-        with self._asking(repo) as hub, self._get(hub, url, wanted) as response:
-            skipped = start - _first_byte(response)
+        wanted = {"Range": f"bytes={span.start}-{span.stop - 1}"}
+        with self._asking(repo.name) as hub, self._get(hub, url, wanted) as response:
+            _require_part(response, file, span.start)
             for piece in response.iter_bytes(_PIECE_BYTES):
                 found += piece
-                if len(found) >= skipped + stop - start:
+                # At its very end a body is read out, so that the connection can be used again.
+                if len(found) > len(span):
                     break
-        return bytes(found[skipped : skipped + stop - start])
+        return bytes(found[: len(span)])
 
     def has_token(self) -> bool:
         """Whether the hub will know who asks."""
@@ -287,6 +291,25 @@ def _remote_file(repo: str, entry: RepoFile) -> RemoteFile:
     if not is_named or entry.size < 0:
         raise ModelIntegrityError(f"{repo!r} lists {entry.path!r} without a hash of its content")
     return RemoteFile(entry.path, entry.size, entry.blob_id, sha256)
+
+
+def _require_part(response: httpx2.Response, file: RemoteFile, start: int) -> None:
+    """The body begins at `start` and is of the file that was listed."""
+    first = _first_byte(response)
+    if first != start:
+        # From the start on, a whole file does as well: no more of it is read than was asked for.
+        raise ModelRangeError(
+            f"the server was asked for {file.path!r} from byte {start} on, and sends it from"
+            f" {first} on",
+            hint="it cannot give parts of files: pull the model, or use another mirror",
+        )
+    match = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    size = match["size"] if match else response.headers.get("Content-Length", "*")
+    if size.isdigit() and int(size) != file.num_bytes:
+        raise ModelIntegrityError(
+            f"{file.path!r} is listed with {file.num_bytes} bytes, and the server has {size}",
+            hint="try another mirror",
+        )
 
 
 def _first_byte(response: httpx2.Response) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from edge_llm.errors import ModelReferenceError, did_you_mean
+from edge_llm.errors import ModelNotFoundError, ModelReferenceError, did_you_mean
 
 OLLAMA, LMSTUDIO = "ollama:", "lmstudio:"
 FOREIGN_PREFIXES = (OLLAMA, LMSTUDIO)
@@ -59,6 +59,25 @@ def find_stores(
         *(OllamaStore(folder) for folder in ollama_folders(environ, home)),
         *(LMStudioStore(folder) for folder in lmstudio_folders(home)),
     ]
+
+
+def store_at(folder: Path) -> ForeignStore:
+    """The store in a folder, of whichever program it looks like.
+
+    Raises:
+        ModelNotFoundError: it looks like none.
+    """
+    from edge_llm.hub.lmstudio_store import LMStudioStore
+    from edge_llm.hub.ollama_store import OllamaStore
+
+    if (folder / "blobs").is_dir():
+        return OllamaStore(folder)
+    if folder.is_dir():
+        return LMStudioStore(folder)
+    raise ModelNotFoundError(
+        f"there is no folder {str(folder)!r}",
+        hint="name one like ~/.ollama/models or ~/.lmstudio/models",
+    )
 
 
 def store_of(name: str, stores: Sequence[ForeignStore]) -> ForeignStore:

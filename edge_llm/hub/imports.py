@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shlex
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -75,7 +76,7 @@ def find_import(name: str) -> ImportedModel:
         known = [model.name for model in list_imports() if isinstance(model, ImportedModel)]
         near = f"; or {did_you_mean(name, known)}" if known else ""
         raise ModelNotFoundError(
-            f"{name!r} was not imported", hint=f"edge-llm models import {name}{near}"
+            f"{name!r} was not imported", hint=f"edge-llm models import {shlex.quote(name)}{near}"
         )
     return read_record(path)
 
@@ -173,9 +174,11 @@ def _check_there(file: ImportedFile, name: str) -> int:
     try:
         found = file.path.stat()
     except OSError as exc:
+        quoted = shlex.quote(name)
         raise ModelNotFoundError(
             f"{str(file.path)!r} of {name!r} is gone: {exc.strerror or exc}",
-            hint=f"if it was moved: edge-llm models import {name}; else edge-llm models rm {name}",
+            hint=f"edge-llm models import {quoted} finds it again, edge-llm models rm {quoted}"
+            " forgets it",
         ) from exc
     if found.st_size != file.num_bytes:
         raise _changed(file, name, f"{found.st_size} bytes instead of {file.num_bytes}")
@@ -190,7 +193,7 @@ def _require_same(file: ImportedFile, digest: str, name: str) -> None:
 def _changed(file: ImportedFile, name: str, found: str) -> ModelIntegrityError:
     return ModelIntegrityError(
         f"{str(file.path)!r} of {name!r} changed since it was imported: it has {found}",
-        hint=f"if you know why, import it again: edge-llm models import {name}",
+        hint=f"if you know why: edge-llm models import {shlex.quote(name)}",
     )
 
 

@@ -16,6 +16,13 @@ _LOOKUPS = frozenset(("Gather", "GatherBlockQuantized", "GatherElements", "Gathe
 _BLOCKS = "MatMulNBits"
 _BY_BITS = MappingProxyType({4: "Q4_0", 8: "Q8_0", 2: "Q2_K"})
 _BY_TYPE = MappingProxyType({"float32": "F32", "float16": "F16", "int8": "Q8_0", "uint8": "Q8_0"})
+_BY_PRECISION = MappingProxyType(
+    {
+        **dict.fromkeys(("q4", "q4f16", "bnb4", "int4"), "Q4_0"),
+        **dict.fromkeys(("int8", "quantized", "uint8", "q8"), "Q8_0"),
+        **dict.fromkeys(("fp16", "f16"), "F16"),
+    }
+)
 """The type of ggml with the same number of bits."""
 
 _SHARES = MappingProxyType({"Q4_0": 0.36, "Q8_0": 0.52})
@@ -39,6 +46,16 @@ def onnx_decode_cost(file: OnnxFile, interface: DecoderInterface) -> DecodeCost:
         num_layers=len(interface.pairs) // 2,
         kernel_share=_SHARES.get(max(weights, key=lambda kind: weights[kind], default=""), 1.0),
     )
+
+
+def onnx_cost_of_size(weight_bytes: int, quant: str, kv_bytes: int = 0) -> DecodeCost:
+    """The cost of a model of which only sizes and the name of its precision are known: `q4f16`.
+
+    A little too high: the rows of the embedding that a token does not look up count as read.
+    """
+    kind = _BY_PRECISION.get(quant.lower(), "F32")
+    weights = MappingProxyType({kind: weight_bytes})
+    return DecodeCost(weights, kv_bytes=kv_bytes, kernel_share=_SHARES.get(kind, 1.0))
 
 
 def _computed(nodes: list[Node]) -> frozenset[str]:

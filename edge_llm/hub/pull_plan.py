@@ -91,7 +91,8 @@ def _plan(client: HubClient, reference: ModelReference, name: str, estimate: Est
         )
     free = available_memory_bytes()
     wanted = reference.file or reference.quant
-    chosen, memory = _choose(client, repo, _meant(variants, name, wanted), free, estimate)
+    candidates = meant_variants(variants, name, wanted)
+    chosen, memory = choose_variant(client, repo, candidates, free, estimate)
     files = tuple(repo.files[path] for path in chosen.files)
     folder = repo_folder(name)
     return PullPlan(
@@ -112,8 +113,12 @@ def guess_memory(client: HubClient, repo: RemoteRepo, variant: Variant) -> int:
     return variant.num_bytes + max(variant.num_bytes // 8, MIN_OVERHEAD_BYTES)
 
 
-def _meant(variants: list[Variant], name: str, wanted: str | None) -> list[Variant]:
-    """Those that were asked for, the preferred one first."""
+def meant_variants(variants: list[Variant], name: str, wanted: str | None) -> list[Variant]:
+    """Those that were asked for, the preferred one first.
+
+    Raises:
+        ModelNotFoundError: the repository has none of them.
+    """
     if wanted is None:
         return preferred(variants)
     found = matching(variants, wanted)
@@ -123,14 +128,19 @@ def _meant(variants: list[Variant], name: str, wanted: str | None) -> list[Varia
     return preferred(found)
 
 
-def _choose(
+def choose_variant(
     client: HubClient,
     repo: RemoteRepo,
     candidates: list[Variant],
     free_bytes: int,
     estimate: Estimate,
 ) -> tuple[Variant, int]:
-    """The first candidate that fits, and what it takes; where there is no choice, that one."""
+    """The first candidate that fits, and what it takes; where there is no choice, that one.
+
+    Raises:
+        InsufficientMemoryError: none fits, and there is a choice.
+        ModelDownloadError: a header cannot be read.
+    """
     smallest: tuple[int, Variant] | None = None
     for variant in candidates:
         # Weights alone too large: no header need be fetched to know the answer.

@@ -120,7 +120,8 @@ def load_registry(path: Path | None = None) -> Registry:
         name: _model(name, entry, families, sources)
         for name, entry in table.get("models", {}).items()
     }
-    return Registry(MappingProxyType(models), MappingProxyType(families))
+    names = {key: str(family["name"]) for key, family in families.items()}
+    return Registry(MappingProxyType(models), MappingProxyType(names))
 
 
 def repositories(reference: ModelReference) -> tuple[str, ...]:
@@ -142,27 +143,40 @@ def repositories(reference: ModelReference) -> tuple[str, ...]:
 
 
 def _model(
-    name: str, entry: Mapping[str, Any], families: Mapping[str, str], sources: Mapping[str, Source]
+    name: str,
+    entry: Mapping[str, Any],
+    families: Mapping[str, Mapping[str, Any]],
+    sources: Mapping[str, Source],
 ) -> CatalogueModel:
+    """One entry over the facts of its family, complete and with a source for each."""
+    family = families.get(entry.get("family", ""))
+    if family is None:
+        raise ConfigError(f"models.{name}: unknown family {entry.get('family')!r}")
+    merged = {key: value for key, value in family.items() if key != "name"} | dict(entry)
+    named = family["sources"] | entry.get("sources", {})
+    own = entry.get("unverified", [])
+    unverified = {*own, *(fact for fact in family["unverified"] if fact not in entry)}
+    # What a model says for itself is not covered by what its family's source said.
+    named = {fact: key for fact, key in named.items() if fact not in own}
+    unverified -= set(entry.get("sources", {}))
     known = {field.name for field in fields(CatalogueModel)} - {"name"}
-    if wrong := set(entry) ^ known:
+    if wrong := set(merged) ^ known:
         raise ConfigError(f"models.{name}: missing or unknown: {', '.join(sorted(wrong))}")
-    if entry["family"] not in families:
-        raise ConfigError(f"models.{name}: unknown family {entry['family']!r}")
-    if entry["thinking"] not in get_args(Thinking):
-        raise ConfigError(f"models.{name}: thinking is {entry['thinking']!r}")
-    named = entry["sources"]
-    unknown = sorted(set(named.values()) - set(sources))
-    unsourced = [
-        fact
-        for fact in FACTS
-        if entry[fact] and fact not in named and fact not in entry["unverified"]
-    ]
-    if unknown or unsourced:
-        raise ConfigError(f"models.{name}: no source for {', '.join(unknown + unsourced)}")
+    if merged["thinking"] not in get_args(Thinking):
+        raise ConfigError(f"models.{name}: thinking is {merged['thinking']!r}")
+    missing = [f for f in FACTS if _says(merged[f]) and f not in named and f not in unverified]
+    unknown = set(named.values()) - set(sources)
+    if missing or unknown:
+        raise ConfigError(f"models.{name}: no source for {', '.join([*missing, *sorted(unknown)])}")
     values: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()
+        key: tuple(value) if isinstance(value, list) else value for key, value in merged.items()
     }
-    values["sampling"] = MappingProxyType(entry["sampling"])
+    values["sampling"] = MappingProxyType(merged["sampling"])
     values["sources"] = MappingProxyType({fact: sources[key] for fact, key in named.items()})
+    values["unverified"] = tuple(sorted(unverified))
     return CatalogueModel(name=name, **values)
+
+
+def _says(fact: object) -> bool:
+    """Whether an entry says anything of a fact: `gated = false` does, an empty list does not."""
+    return isinstance(fact, bool) or bool(fact)

@@ -14,8 +14,8 @@ LONG = Key("llama.context_length", U32, 131072)
 BASE = Key("llama.rope.freq_base", F32, 500000.0)
 
 
-def model(tmp_path: Path, *extra: Key, **changes: object) -> GGUFFile:
-    return read_gguf(write_tiny_model(tmp_path / "tiny.gguf", extra=extra, **changes))
+def model(tmp_path: Path, *extra: Key, arch: str = "llama") -> GGUFFile:
+    return read_gguf(write_tiny_model(tmp_path / "tiny.gguf", extra=extra, arch=arch))
 
 
 def test_the_usual_is_described_without_a_warning(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import logging
 from dataclasses import replace
 from typing import NamedTuple
 
+from edge_llm.backends.llama_cpp.native import LLAMA_CPP_PYTHON_VERSION
+from edge_llm.backends.threads.plan import PlannedModel
 from edge_llm.config import EdgeConfig
 from edge_llm.device.memory import describe_bytes, reserve_bytes
 from edge_llm.errors import ConfigError, InsufficientMemoryError
@@ -70,6 +72,15 @@ def fit_memory(file: GGUFFile, config: EdgeConfig, free_bytes: int) -> Fit:
             hint=advice(file, shape, free_bytes),
         )
     return Fit(shape, estimate)
+
+
+def planned_model(file: GGUFFile) -> PlannedModel:
+    """What the number of threads for a file depends on."""
+    return PlannedModel(
+        f"{file.info.architecture} {file.info.quantization}",
+        file.info.weight_bytes,
+        f"llama-cpp-python {LLAMA_CPP_PYTHON_VERSION}",
+    )
 
 
 def context_shape(file: GGUFFile, config: EdgeConfig, free_bytes: int) -> ContextShape:
