@@ -16,6 +16,9 @@ from edge_llm.backends.onnx.probe import OnnxQuestion, installed
 from edge_llm.backends.speed import FILE_NAME, machine_speed, measure_speed
 from edge_llm.config import EdgeConfig
 from edge_llm.device.features import cpu_features
+from edge_llm.device.speed import MachineSpeed
+
+MACHINE = MachineSpeed(7e9, 3, {"Q8_0": 2e9})
 
 
 def test_llama_cpp_tells_how_it_was_built_and_how_fast_it_is() -> None:
@@ -118,14 +121,14 @@ def test_what_is_old_foreign_or_damaged_is_measured_anew(
 ) -> None:
     assert callable(change)
     config = EdgeConfig(cache_dir=str(tmp_path))
-    speed = speed_module.MachineSpeed(5e9, 2, {"Q4_0": 1e9})
+    speed = MachineSpeed(5e9, 2, {"Q4_0": 1e9})
     monkeypatch.setattr(
         speed_module,
         "measure_speed",
         lambda _: speed_module.SpeedMeasurement(speed, llama_probe.LibraryProbe()),
     )
-    speed_module._remember(tmp_path, speed_module._key(config), replaced := MACHINE)
-    assert machine_speed(config) == replaced
+    speed_module._remember(tmp_path, speed_module._key(config), MACHINE)
+    assert machine_speed(config) == MACHINE
     record = json.loads((tmp_path / FILE_NAME).read_text())
     change(record["speed"])
     (tmp_path / FILE_NAME).write_text(json.dumps(record))
@@ -133,9 +136,6 @@ def test_what_is_old_foreign_or_damaged_is_measured_anew(
     assert machine_speed(config) == speed
     (tmp_path / FILE_NAME).write_text("not json")
     assert machine_speed(config) == speed
-
-
-MACHINE = speed_module.MachineSpeed(7e9, 3, {"Q8_0": 2e9})
 
 
 def test_a_cache_that_cannot_be_written_costs_only_the_memory(tmp_path: Path) -> None:
