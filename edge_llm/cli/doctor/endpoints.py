@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import http.client
 import os
+import re
 import time
 import urllib.error
 import urllib.request
@@ -21,6 +22,7 @@ from edge_llm.cli.doctor.finding import Finding, Section
 from edge_llm.cli.doctor.redact import token_files
 
 TIMEOUT_S = 5.0
+_LOOPBACK = re.compile(r"localhost|127(?:\.\d{1,3}){3}|::1")
 MOST_SKEW_S = 60.0
 """Signed addresses of downloads, and tokens of some services, are refused beyond some minutes."""
 
@@ -86,10 +88,16 @@ def check_endpoint(endpoint: Endpoint, timeout_s: float = TIMEOUT_S) -> Endpoint
     )
 
 
-def examine_endpoints(endpoints: Sequence[Endpoint]) -> Section:
-    """All of them at once."""
+def examine_endpoints(endpoints: Sequence[Endpoint], *, is_offline: bool = False) -> Section:
+    """All of them at once; `is_offline` allows this machine only."""
+
+    def check(endpoint: Endpoint) -> EndpointCheck:
+        if is_offline and not _LOOPBACK.fullmatch(_host(endpoint.url)):
+            return EndpointCheck(False, problem="EDGE_LLM_OFFLINE forbids to ask it")
+        return check_endpoint(endpoint)
+
     with ThreadPoolExecutor(max(1, len(endpoints))) as pool:
-        checks = list(pool.map(check_endpoint, endpoints))
+        checks = list(pool.map(check, endpoints))
     facts = {
         endpoint.name: {
             "url": endpoint.url,

@@ -122,6 +122,15 @@ def test_a_server_that_is_not_there_is_a_finding(hub: Hub) -> None:
     assert "cannot be reached" in section.findings[0].what
 
 
+def test_offline_asks_this_machine_alone(hub: Hub) -> None:
+    endpoints = [Endpoint("here", hub.url, "/"), Endpoint("there", "https://example.com", "/")]
+
+    facts = examine_endpoints(endpoints, is_offline=True).facts
+
+    assert facts["here"]["reachable"] is True
+    assert facts["there"]["problem"] == "EDGE_LLM_OFFLINE forbids to ask it"
+
+
 @pytest.mark.parametrize("url", ["nonsense", "http://", "http://[::", "ftp2://x"])
 def test_an_address_that_is_none_is_a_finding(url: str) -> None:
     assert not check_endpoint(Endpoint("model hub", url, "/")).reachable

@@ -10,7 +10,7 @@ import pytest
 from edge_llm.backends.llama_cpp.native import LLAMA_CPP_PYTHON_VERSION
 from edge_llm.backends.llama_cpp.probe import LibraryProbe
 from edge_llm.backends.onnx.probe import OnnxProbe
-from edge_llm.cli.doctor.caches import examine_caches, hub_folder, measure_folder
+from edge_llm.cli.doctor.caches import examine_caches, measure_folder
 from edge_llm.cli.doctor.finding import Finding, Section
 from edge_llm.cli.doctor.libraries import examine_libraries, rebuild_command
 from edge_llm.cli.doctor.machine import examine_machine
@@ -166,14 +166,6 @@ def test_caches_are_measured_and_what_was_not_finished_is_named(tmp_path: Path) 
     assert section.facts["models"]["size_bytes"] == 1000 + (70 << 20)
     assert "70.0 MiB of downloads" in section.findings[0].what
     assert not measure_folder(hub, budget_s=-1.0).is_complete
-
-
-def test_the_shared_cache_is_where_other_tools_have_it() -> None:
-    home = Path.home()
-    assert hub_folder({}) == home / ".cache/huggingface/hub"
-    assert hub_folder({"XDG_CACHE_HOME": "/x"}) == Path("/x/huggingface/hub")
-    assert hub_folder({"HF_HOME": "/y", "XDG_CACHE_HOME": "/x"}) == Path("/y/hub")
-    assert hub_folder({"HF_HUB_CACHE": "/z", "HF_HOME": "/y"}) == Path("/z")
 
 
 def test_settings_come_with_their_sources() -> None:
