@@ -31,7 +31,7 @@ Storage: TypeAlias = Literal[
 class _Block(NamedTuple):
     """Weights that are stored together."""
 
-    count: int
+    num_weights: int
     num_bytes: int
     scales: tuple[int, ...]
     """Where scales and minima lie, in F16; all else in the block may be anything."""
@@ -227,7 +227,7 @@ def _any_block(
     rng: np.random.Generator, rows: int, columns: int, block: _Block
 ) -> NDArray[np.uint8]:
     """Random blocks of any type, scaled so that nothing overflows: (rows, bytes per row)."""
-    num_blocks = rows * columns // block.count
+    num_blocks = rows * columns // block.num_weights
     data = rng.integers(0, 256, (num_blocks, block.num_bytes), np.uint8)
     scale = np.array([1 / (block.spread * np.sqrt(columns))], np.float16).view(np.uint8)
     for offset in block.scales:

@@ -12,11 +12,15 @@ from typing import Any
 from edge_llm.cli.doctor.finding import Finding, Section
 from edge_llm.config import EdgeConfig, cache_folder
 from edge_llm.device.memory import describe_bytes
+from edge_llm.hub.cache_layout import PARTIAL_SUFFIX, cache_root
 
 BUDGET_S = 0.3
 """A folder with more files than can be looked at in this time is summed up in part."""
 
 WORTH_SAYING_BYTES = 64 << 20
+
+_UNFINISHED = (PARTIAL_SUFFIX, ".incomplete")
+"""Ours, and that of other tools."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,27 +37,13 @@ class FolderSize:
 
 def examine_caches(config: EdgeConfig, environ: Mapping[str, str] | None = None) -> Section:
     """The folders, what they hold, and what can go."""
-    ours, hub = cache_folder(config), hub_folder(os.environ if environ is None else environ)
+    ours, hub = cache_folder(config), cache_root(environ)
     own_size, hub_size = measure_folder(ours), measure_folder(hub)
     facts: dict[str, Any] = {
         "prefixes": {"folder": str(ours), **_size(own_size)},
         "models": {"folder": str(hub), "repositories": _repositories(hub), **_size(hub_size)},
     }
     return Section("caches", facts, list(_findings(hub, hub_size, ours)))
-
-
-def hub_folder(environ: Mapping[str, str]) -> Path:
-    """Where models from Hugging Face are kept.
-
-    Source: https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables
-    """
-    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        if environ.get(name):
-            return Path(environ[name]).expanduser()
-    if environ.get("HF_HOME"):
-        return Path(environ["HF_HOME"]).expanduser() / "hub"
-    base = Path(environ.get("XDG_CACHE_HOME") or "~/.cache")
-    return base.expanduser() / "huggingface" / "hub"
 
 
 def measure_folder(folder: Path, budget_s: float = BUDGET_S) -> FolderSize:
@@ -68,7 +58,7 @@ def measure_folder(folder: Path, budget_s: float = BUDGET_S) -> FolderSize:
         except OSError:
             continue
         num_bytes, num_files = num_bytes + size, num_files + 1
-        if entry.name.endswith(".incomplete"):
+        if entry.name.endswith(_UNFINISHED):
             unfinished += size
     return FolderSize(num_bytes, num_files, unfinished)
 
@@ -108,7 +98,8 @@ def _findings(hub: Path, size: FolderSize, ours: Path) -> Iterator[Finding]:
             "caches",
             f"{describe_bytes(size.unfinished_bytes)} of downloads were not finished",
             "pulling the same model again goes on where it ended",
-            f"find {hub} -name '*.incomplete' -delete",
+            "edge-llm models rm REF, or: "
+            + f"find {hub} -name '*{_UNFINISHED[0]}' -o -name '*{_UNFINISHED[1]}'",
         )
     for folder, name in ((ours, "prefixes"), (hub, "models")):
         nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import http.client
 import os
+import re
 import time
 import urllib.error
 import urllib.request
@@ -21,6 +22,7 @@ from edge_llm.cli.doctor.finding import Finding, Section
 from edge_llm.cli.doctor.redact import token_files
 
 TIMEOUT_S = 5.0
+_LOOPBACK = re.compile(r"localhost|127(?:\.\d{1,3}){3}|::1")
 MOST_SKEW_S = 60.0
 """Signed addresses of downloads, and tokens of some services, are refused beyond some minutes."""
 
@@ -62,18 +64,17 @@ def configured_endpoints(environ: Mapping[str, str] | None = None) -> tuple[Endp
 
 def check_endpoint(endpoint: Endpoint, timeout_s: float = TIMEOUT_S) -> EndpointCheck:
     """Ask once. Redirects are not followed: the key must not go to another server."""
-    request = urllib.request.Request(
-        endpoint.url + endpoint.probe, headers={"User-Agent": f"edge-llm/{edge_llm.__version__}"}
-    )
+    headers = {"User-Agent": f"edge-llm/{edge_llm.__version__}"}
     if endpoint.key:
-        request.add_header("Authorization", f"Bearer {endpoint.key}")
+        headers["Authorization"] = f"Bearer {endpoint.key}"
     opener = urllib.request.build_opener(_StayHere)
     started = time.monotonic()
     try:
+        request = urllib.request.Request(endpoint.url + endpoint.probe, headers=headers)
         with opener.open(request, timeout=timeout_s) as response:
-            status, headers = response.status, response.headers
+            status, answered = response.status, response.headers
     except urllib.error.HTTPError as exc:
-        status, headers = exc.code, exc.headers
+        status, answered = exc.code, exc.headers
         exc.close()
     except (OSError, ValueError, http.client.HTTPException) as exc:
         reason = getattr(exc, "reason", exc)
@@ -82,21 +83,27 @@ def check_endpoint(endpoint: Endpoint, timeout_s: float = TIMEOUT_S) -> Endpoint
         reachable=True,
         status=status,
         key_valid=_judge_key(endpoint, status),
-        clock_skew_s=_skew(headers),
+        clock_skew_s=_skew(answered),
         seconds=round(time.monotonic() - started, 3),
     )
 
 
-def examine_endpoints(endpoints: Sequence[Endpoint]) -> Section:
-    """All of them at once."""
+def examine_endpoints(endpoints: Sequence[Endpoint], *, is_offline: bool = False) -> Section:
+    """All of them at once; `is_offline` allows this machine only."""
+
+    def check(endpoint: Endpoint) -> EndpointCheck:
+        if is_offline and not _LOOPBACK.fullmatch(_host(endpoint.url)):
+            return EndpointCheck(False, problem="EDGE_LLM_OFFLINE forbids to ask it")
+        return check_endpoint(endpoint)
+
     with ThreadPoolExecutor(max(1, len(endpoints))) as pool:
-        checks = list(pool.map(check_endpoint, endpoints))
+        checks = list(pool.map(check, endpoints))
     facts = {
         endpoint.name: {
             "url": endpoint.url,
             "reachable": check.reachable,
             "status": check.status,
-            "key": endpoint.key_source or "none",
+            "identity": endpoint.key_source or "none",
             "key_valid": "unknown" if check.key_valid is None else check.key_valid,
             "clock_skew_s": check.clock_skew_s,
             "seconds": check.seconds,
@@ -154,6 +161,13 @@ def _hub_token(environ: Mapping[str, str]) -> tuple[str | None, str]:
     return None, ""
 
 
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or url
+    except ValueError:
+        return url
+
+
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8").strip()
@@ -162,7 +176,7 @@ def _text(path: Path) -> str:
 
 
 def _findings(endpoint: Endpoint, check: EndpointCheck) -> Iterator[Finding]:
-    host = urlsplit(endpoint.url).hostname or endpoint.url
+    host = _host(endpoint.url)
     if not check.reachable:
         yield Finding(
             "warning",

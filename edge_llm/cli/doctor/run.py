@@ -10,7 +10,7 @@ from typing import Any
 import edge_llm
 from edge_llm.backends.onnx.probe import OnnxQuestion
 from edge_llm.backends.speed import measure_speed
-from edge_llm.cli.doctor.caches import examine_caches, hub_folder
+from edge_llm.cli.doctor.caches import examine_caches
 from edge_llm.cli.doctor.endpoints import configured_endpoints, examine_endpoints
 from edge_llm.cli.doctor.finding import ORDER, Finding, Section
 from edge_llm.cli.doctor.libraries import examine_libraries
@@ -20,6 +20,7 @@ from edge_llm.cli.doctor.settings import examine_settings, usable_config
 from edge_llm.cli.table import print_json
 from edge_llm.device.machine import read_machine
 from edge_llm.device.usage import OthersMeter
+from edge_llm.hub.cache_layout import cache_root
 
 FORMAT = 1
 
@@ -51,7 +52,7 @@ def examine(*, online: bool = False) -> list[Section]:
     question = OnnxQuestion()  # a process of its own, busy while files are read here
     settings, config = examine_settings(), usable_config()
     caches = examine_caches(config)
-    machine = read_machine(hub_folder(os.environ))
+    machine = read_machine(cache_root())
     onnx = question.answer()
     meter = OthersMeter(own_time=_time_of_ours)
     speed, probe = measure_speed(config)
@@ -62,7 +63,7 @@ def examine(*, online: bool = False) -> list[Section]:
         settings,
     ]
     if online:
-        sections.append(examine_endpoints(configured_endpoints()))
+        sections.append(examine_endpoints(configured_endpoints(), is_offline=config.offline))
     return sections
 
 

@@ -43,10 +43,13 @@ def run(models: Sequence[str], *, output: str, quick: bool) -> None:
 
 
 def installed_references() -> list[str]:
-    """The built-in model, and every model that was pulled."""
+    """The built-in model, and every model that was pulled or imported."""
+    from edge_llm.hub.import_records import ImportedModel, list_imports
     from edge_llm.hub.installed import installed_models
 
-    return [BUILTIN_MODEL, *(model.reference for model in installed_models())]
+    pulled = [model.reference for model in installed_models()]
+    imported = [model.name for model in list_imports() if isinstance(model, ImportedModel)]
+    return [BUILTIN_MODEL, *pulled, *imported]
 
 
 def collect(references: Sequence[str], *, quick: bool, progress: Progress) -> dict[str, Any]:
