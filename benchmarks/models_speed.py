@@ -126,6 +126,11 @@ def main() -> None:
     report("models_speed", measure(cases, arguments.threads), ["llama-cpp-python"])
 
 
+def measure_part(*, quick: bool) -> dict[str, Figure]:
+    """As a part of `bench_models`: every case, or four of them."""
+    return measure(CASES[:4] if quick else CASES, read_topology().num_big_cores)
+
+
 def measure(cases: Iterable[Case], threads: int) -> dict[str, Figure]:
     """All figures; `bench_models` puts them beside its own."""
     outcomes: dict[Case, Outcome] = {}

@@ -120,7 +120,8 @@ class EdgeConfig:
     def __post_init__(self) -> None:
         if not self.model:
             raise ConfigError(
-                "model is empty", hint="'builtin', or the path of a GGUF or ONNX model"
+                "model is empty",
+                hint="'builtin', a path, a name such as 'qwen3-0.6b', or hf:owner/repo",
             )
         _check_context_size(self.context_size)
         if self.kv_cache_type not in get_args(KVCacheType):

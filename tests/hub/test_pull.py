@@ -9,14 +9,16 @@ import shutil
 import threading
 from pathlib import Path
 
+import httpx2
 import pytest
-from huggingface_hub import hf_hub_download, scan_cache_dir
+from huggingface_hub import errors, hf_hub_download, scan_cache_dir
 
 from edge_llm.errors import (
     HubBusyError,
     InsufficientMemoryError,
     ModelAccessError,
     ModelDownloadError,
+    ModelError,
     ModelIntegrityError,
     ModelNotFoundError,
     ModelNotInstalledError,
@@ -26,6 +28,7 @@ from edge_llm.errors import (
 from edge_llm.hub import pull_plan, transfer
 from edge_llm.hub.cache_layout import PARTIAL_SUFFIX, cache_root, repo_folder
 from edge_llm.hub.client import HubClient, RemoteFile
+from edge_llm.hub.client_errors import map_hub_errors
 from edge_llm.hub.gguf import read_gguf
 from edge_llm.hub.installed import installed_models
 from edge_llm.hub.pull import pull
@@ -538,3 +541,35 @@ def test_the_header_on_the_hub_says_what_the_file_says(hub: HubServer, tmp_path:
         dict(local.metadata),
         dict(local.tensors),
     )
+
+
+def test_a_file_in_xet_storage_comes_by_ranges_too(hub: HubServer) -> None:
+    data = tiny_model(TinySpec(seed=3))
+    hub.add_repo("acme/xet", {FILE: make_file(FILE, data, is_xet=True)})
+    hub.cut(FILE, after=50_000)
+
+    assert fetch("acme/xet").read_bytes() == data
+    assert all("xet-read-token" not in r.path for r in hub.requests)
+
+
+def http_errors() -> list[type[errors.HfHubHTTPError]]:
+    found = [errors.HfHubHTTPError]
+    for kind in found:
+        found += kind.__subclasses__()
+    return found
+
+
+@pytest.mark.parametrize("kind", http_errors(), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 503])
+def test_no_error_of_the_library_passes_unmapped(
+    kind: type[errors.HfHubHTTPError], status: int
+) -> None:
+    request = httpx2.Request("GET", "http://127.0.0.1/api/models/a/b")
+    error = kind("it failed", response=httpx2.Response(status, request=request))
+
+    with (
+        pytest.raises(ModelError) as caught,
+        map_hub_errors("a/b", "http://127.0.0.1", has_token=False),
+    ):
+        raise error
+    assert caught.value.message
