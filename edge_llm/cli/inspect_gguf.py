@@ -101,6 +101,7 @@ def _runnable(file: GGUFFile, config: EdgeConfig, siblings: Sequence[str]) -> Re
         "vision": vision | {"tensors": _count_vision_tensors(file)},
         "warnings": [
             *concerns,
+            *_unnamed_eos(vocabulary),
             *look_alikes(vocabulary, _written(vocabulary, info.chat_template)),
             *rope_warnings(file),
             *warn_of_memory(info.context_length, contexts, largest_context(file, whole, free)),
@@ -141,6 +142,15 @@ def _memory(file: GGUFFile, config: EdgeConfig, free: int) -> Record:
         given = replace(config, kv_cache_type="f16", context_size=context)
         shape, estimate = fit_memory(file, given, _ANY_AMOUNT)
     return describe_memory(estimate, shape.context_size, free) | {"problem": problem}
+
+
+def _unnamed_eos(vocabulary: GGUFVocabulary) -> Iterator[str]:
+    if not vocabulary.names_eos and vocabulary.eos_id is not None:
+        text = vocabulary.token_bytes(vocabulary.eos_id).decode("utf-8", "replace")
+        yield (
+            f"the file names no EOS token: llama.cpp takes its default, number"
+            f" {vocabulary.eos_id} ({text!r}), and ends answers there"
+        )
 
 
 def _written(vocabulary: GGUFVocabulary, template: str | None) -> list[str]:

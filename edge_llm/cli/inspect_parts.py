@@ -121,5 +121,6 @@ def _describe_template(vocabulary: Vocabulary, source: str | None) -> tuple[Reco
         "tools": template.supports_tools,
         "system": template.supports_system,
         "thinking": template.supports_thinking,
+        "text": source,
     }
     return record, list(warnings_of(template, vocabulary))

@@ -19,6 +19,8 @@ def show(record: Mapping[str, Any]) -> None:
 
     console = Console()
     facts = {key: value for key, value in record.items() if key not in (*_TABLES, _LAST)}
+    if "template" in facts:  # pages of Jinja are for programs
+        facts["template"] = {k: v for k, v in facts["template"].items() if k != "text"}
     _show_rows(console, rows(facts))
     if types := record.get("tensor_types"):
         _show_table(console, ("stored as", "tensors", "size", "share"), _type_rows(types))

@@ -325,7 +325,7 @@ app.command()(doctor)
 app.command()(report)
 
 cache_app = typer.Typer(
-    help="Prefixes that are kept on disk across restarts.",
+    help="What is kept on disk across restarts: prefixes, and graphs compiled for NPUs.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

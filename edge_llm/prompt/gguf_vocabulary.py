@@ -65,6 +65,8 @@ class GGUFVocabulary:
         default_bos, default_eos = _defaults(file)
         self.bos_id = self._named("bos", default_bos)
         self.eos_id = self._named("eos", default_eos)
+        self.names_eos = self._named("eos") is not None
+        """Whether the file says what EOS is; llama.cpp takes a fixed number where it does not."""
         self.add_bos = _adds_bos(file) and self.bos_id is not None
         special = self._special_tokens()
         self.eog_ids = self._ends(special)

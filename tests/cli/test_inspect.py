@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from tests.cli.test_chat import COMMAND
-from tests.support.gguf_files import F32, Key, write_tiny_model
+from tests.support.gguf_files import (
+    F32,
+    Key,
+    TinySpec,
+    build_gguf,
+    tiny_metadata,
+    tiny_tensors,
+    write_tiny_model,
+)
 from tests.support.onnx_files import write_folder, write_json
 
 
@@ -119,6 +127,18 @@ def test_what_is_wrong_with_a_model_is_said(tmp_path: Path) -> None:
 
     for text in ("turns", "slices of strings", "linearly by 8", "more memory than is free"):
         assert text in warnings
+
+
+def test_a_file_without_eos_is_named_with_what_llama_cpp_takes_instead(tmp_path: Path) -> None:
+    spec = TinySpec()
+    keys = [key for key in tiny_metadata(spec) if key.name != "tokenizer.ggml.eos_token_id"]
+    path = tmp_path / "tiny.gguf"
+    path.write_bytes(build_gguf(keys, tiny_tensors(spec)))
+
+    (warning,) = record(str(path))["warnings"]
+
+    assert "names no EOS" in warning
+    assert "number 11 (',')" in warning
 
 
 def test_a_vision_part_beside_the_model_is_seen(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from edge_llm.hub.gguf_types import ValueType
+from edge_llm.hub.registry import load_registry
 from tests.cli.test_chat import COMMAND
 from tests.support.gguf_files import (
     STRING,
@@ -209,6 +210,16 @@ def test_headers_that_lie_end_with_an_error(hub: HubServer) -> None:
         done = run(reference, HF_HUB_DOWNLOAD_TIMEOUT="1")
         assert done.returncode == 3, text
         assert "Traceback" not in done.stderr
+
+
+def test_a_name_of_the_catalogue_is_looked_up_where_it_is_kept(hub: HubServer) -> None:
+    repo = load_registry().find("smollm2-360m").gguf[-1]
+    hub.add_repo(repo, {"smol-q8_0.gguf": tiny_model(TinySpec(storage="Q8_0"))})
+
+    found = record("smollm2-360m")
+
+    assert (found["repo"], found["file"]) == (repo, "smol-q8_0.gguf")
+    assert found["model"] == "smollm2-360m"
 
 
 def test_what_is_not_on_the_hub_is_named(hub: HubServer) -> None:
