@@ -32,7 +32,8 @@ from edge_llm.config import EdgeConfig
 from edge_llm.device.cpu import usable_cpus
 from edge_llm.engine.engine import Engine
 from edge_llm.engine.request import EngineRequest
-from edge_llm.hub.resolve import BUILTIN_FILE, models_folder
+from edge_llm.hub.packaged import models_folder
+from edge_llm.hub.resolve import BUILTIN_FILE
 from edge_llm.runtime.llm import EdgeLLM
 from edge_llm.types import SamplingParams
 

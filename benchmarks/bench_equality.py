@@ -28,7 +28,8 @@ from edge_llm.backends.base import Backend
 from edge_llm.config import EdgeConfig
 from edge_llm.device.cpu import usable_cpus
 from edge_llm.engine.request import EngineRequest
-from edge_llm.hub.resolve import BUILTIN_FILE, models_folder
+from edge_llm.hub.packaged import models_folder
+from edge_llm.hub.resolve import BUILTIN_FILE
 from edge_llm.types import SamplingParams
 from tests.support import equality
 from tests.support.gguf_files import write_tiny_model

@@ -172,7 +172,7 @@ class CopiedWeights(logging.Handler):
         super().__init__()
         self.num_bytes = 0
         logger = logging.getLogger("edge_llm.llama_cpp")
-        logger.setLevel(logging.INFO)
+        logger.setLevel(logging.DEBUG)
         logger.propagate = False
         logger.addHandler(self)
 

@@ -15,7 +15,8 @@ from edge_llm.config import EdgeConfig
 from edge_llm.engine.engine import Engine
 from edge_llm.engine.loop import EngineLoop
 from edge_llm.engine.request import EngineRequest, SequenceEvent
-from edge_llm.hub.resolve import BUILTIN_FILE, models_folder
+from edge_llm.hub.packaged import models_folder
+from edge_llm.hub.resolve import BUILTIN_FILE
 from edge_llm.types import SamplingParams
 
 

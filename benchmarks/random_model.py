@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import gguf
 import numpy as np
@@ -22,8 +22,34 @@ _Q4_0_BLOCK = 18  # bytes for 32 weights: one f16 scale, 16 bytes of nibbles
 _Q8_0_BLOCK = 34  # bytes for 32 weights: one f16 scale, 32 bytes
 
 
-Storage: TypeAlias = Literal["Q4_0", "Q8_0"]
-"""How the layers are stored; embedding and head are Q8_0 in either case."""
+Storage: TypeAlias = Literal[
+    "Q4_0", "Q8_0", "F16", "Q4_K", "Q5_K", "Q6_K", "Q3_K", "Q2_K", "Q5_0", "IQ4_NL", "IQ4_XS"
+]
+"""How the layers are stored; embedding and head are Q8_0 in any case."""
+
+
+class _Block(NamedTuple):
+    """Weights that are stored together."""
+
+    num_weights: int
+    num_bytes: int
+    scales: tuple[int, ...]
+    """Where scales and minima lie, in F16; all else in the block may be anything."""
+    spread: float
+    """Roughly the standard deviation of what random bytes mean, in scales."""
+
+
+_BLOCKS: dict[str, _Block] = {
+    "Q4_K": _Block(256, 144, (0, 2), 300.0),
+    "Q5_K": _Block(256, 176, (0, 2), 600.0),
+    "Q6_K": _Block(256, 210, (208,), 1400.0),
+    "Q3_K": _Block(256, 110, (108,), 45.0),
+    "Q2_K": _Block(256, 84, (80, 82), 15.0),
+    "Q5_0": _Block(32, 22, (0,), 9.2),
+    "IQ4_NL": _Block(32, 18, (0,), 70.0),
+    "IQ4_XS": _Block(256, 136, (0,), 1300.0),
+}
+"""Source: ggml-common.h, ggml 0.25.3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +66,21 @@ class Shape:
     tied: bool = False
     """The embedding is the output head too."""
     architecture: Literal["qwen2", "llama"] = "qwen2"
+    num_experts: int = 0
+    """Feed-forward networks in each layer, of which a token uses `experts_used`; 0 is one."""
+    experts_used: int = 0
 
+
+SMOLLM2_135M = Shape(30, 576, 9, 3, 1536, 49_152, tied=True, architecture="llama")
+"""Source: https://huggingface.co/HuggingFaceTB/SmolLM2-135M/blob/main/config.json"""
+
+SMOLLM2_360M = Shape(32, 960, 15, 5, 2560, 49_152, tied=True, architecture="llama")
+"""Source: https://huggingface.co/HuggingFaceTB/SmolLM2-360M/blob/main/config.json"""
+
+SMALL_MOE = Shape(
+    *(12, 1024, 16, 4, 768, 49_152), architecture="llama", num_experts=32, experts_used=4
+)
+"""In nobody's shape: small enough to make, and most of its weights unused by a token."""
 
 QWEN2_0_5B = Shape(24, 896, 14, 2, 4864, 151_936)
 """Source: https://huggingface.co/Qwen/Qwen2.5-0.5B-Instruct/blob/main/config.json"""
@@ -83,6 +123,9 @@ def write_model(path: Path, shape: Shape, seed: int, storage: Storage = "Q4_0") 
     writer.add_head_count_kv(shape.kv_heads)
     writer.add_layer_norm_rms_eps(1e-6)
     writer.add_rope_freq_base(1e6)
+    if shape.num_experts:
+        writer.add_expert_count(shape.num_experts)
+        writer.add_expert_used_count(shape.experts_used)
     writer.add_chat_template(CHATML)
     _add_vocabulary(writer, shape.vocab)
     _add_weights(writer, shape, rng, storage)
@@ -122,18 +165,35 @@ def _add_weights(
             "attn_k": (kv_width, shape.width),
             "attn_v": (kv_width, shape.width),
             "attn_output": (shape.width, shape.width),
-            "ffn_gate": (shape.feed_forward, shape.width),
-            "ffn_up": (shape.feed_forward, shape.width),
-            "ffn_down": (shape.width, shape.feed_forward),
         }
         for name, (rows, columns) in matrices.items():
             _add(writer, f"{prefix}{name}.weight", *_layer(rng, rows, columns, storage))
+        _add_feed_forward(writer, prefix, shape, rng, storage)
         if shape.architecture == "qwen2":
             for name in ("attn_q", "attn_k", "attn_v"):
                 bias = np.zeros(matrices[name][0], np.float32)
                 writer.add_tensor(f"{prefix}{name}.bias", bias)
         for name in ("attn_norm", "ffn_norm"):
             writer.add_tensor(f"{prefix}{name}.weight", np.ones(shape.width, np.float32))
+
+
+def _add_feed_forward(
+    writer: gguf.GGUFWriter,
+    prefix: str,
+    shape: Shape,
+    rng: np.random.Generator,
+    storage: Storage,
+) -> None:
+    up, down = (shape.feed_forward, shape.width), (shape.width, shape.feed_forward)
+    experts = shape.num_experts
+    for name, (rows, columns) in {"ffn_gate": up, "ffn_up": up, "ffn_down": down}.items():
+        data, kind = _layer(rng, rows * max(1, experts), columns, storage)
+        if experts:
+            name, data = f"{name}_exps", data.reshape(experts, rows, -1)
+        _add(writer, f"{prefix}{name}.weight", data, kind)
+    if experts:
+        router = rng.standard_normal((experts, shape.width), np.float32)
+        writer.add_tensor(f"{prefix}ffn_gate_inp.weight", router)
 
 
 def _add(writer: gguf.GGUFWriter, name: str, data: NDArray[np.uint8], kind: Kind) -> None:
@@ -155,7 +215,24 @@ def _layer(
 ) -> tuple[NDArray[np.uint8], Kind]:
     if storage == "Q4_0":
         return _q4_0(rng, rows, columns), Kind.Q4_0
-    return _q8_0(rng, rows, columns, 1 / (74 * np.sqrt(columns))), Kind.Q8_0
+    if storage == "Q8_0":
+        return _q8_0(rng, rows, columns, 1 / (74 * np.sqrt(columns))), Kind.Q8_0
+    if storage == "F16":
+        weights = rng.standard_normal((rows, columns), np.float32) / np.sqrt(columns)
+        return weights.astype(np.float16).view(np.uint8), Kind.F16
+    return _any_block(rng, rows, columns, _BLOCKS[storage]), Kind[storage]
+
+
+def _any_block(
+    rng: np.random.Generator, rows: int, columns: int, block: _Block
+) -> NDArray[np.uint8]:
+    """Random blocks of any type, scaled so that nothing overflows: (rows, bytes per row)."""
+    num_blocks = rows * columns // block.num_weights
+    data = rng.integers(0, 256, (num_blocks, block.num_bytes), np.uint8)
+    scale = np.array([1 / (block.spread * np.sqrt(columns))], np.float16).view(np.uint8)
+    for offset in block.scales:
+        data[:, offset : offset + 2] = scale
+    return data.reshape(rows, -1)
 
 
 def _q4_0(rng: np.random.Generator, rows: int, columns: int) -> NDArray[np.uint8]:

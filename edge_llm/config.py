@@ -28,8 +28,11 @@ KVCacheType: TypeAlias = Literal["f16", "q8_0"]
 Device: TypeAlias = Literal["auto", "cpu", "npu", "gpu"]
 """What computes; "auto" takes an NPU or GPU that can run all of an ONNX model, else the CPU."""
 
-OTHER_ENVIRONMENT = frozenset({"EDGE_LLM_PEERS", "EDGE_LLM_PYTHON", "EDGE_LLM_TEST_MODEL"})
-"""Variables with our prefix that belong to the scripts and tests, not to the runtime."""
+DATA_DIR = "EDGE_LLM_DATA_DIR"
+OTHER_ENVIRONMENT = frozenset(
+    {DATA_DIR, "EDGE_LLM_PEERS", "EDGE_LLM_PYTHON", "EDGE_LLM_TEST_MODEL"}
+)
+"""Variables with our prefix that are no options of `load`."""
 
 
 class LoadOptions(TypedDict, total=False):
@@ -55,6 +58,7 @@ class LoadOptions(TypedDict, total=False):
     cache_dir: str | None
     cache_max_mb: int
     cache_daily_write_mb: int
+    offline: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,8 @@ class EdgeConfig:
     """One local model and how to run it."""
 
     model: str = BUILTIN_MODEL
-    """`builtin`, or the path of a GGUF file, an ONNX file, or a folder with an ONNX model."""
+    """`builtin`, the path of a GGUF file, an ONNX file, or a folder with an ONNX model; a name of
+    the catalogue, or `hf:owner/repo[@revision][:quant]`, once it was pulled."""
     context_size: ContextSize | None = None
     """Tokens of prompt and answer together; None takes the model's own, at most 4096; "auto" takes
     what fits in free memory, up to the model's own."""
@@ -109,11 +114,14 @@ class EdgeConfig:
     """Megabytes of prefixes kept on disk; 0 keeps none."""
     cache_daily_write_mb: int = 256
     """Megabytes of prefixes written to disk in a day, because SD cards wear; 0 writes none."""
+    offline: bool = False
+    """Fetch nothing, except from this machine itself. Loading never makes a request anyhow."""
 
     def __post_init__(self) -> None:
         if not self.model:
             raise ConfigError(
-                "model is empty", hint="'builtin', or the path of a GGUF or ONNX model"
+                "model is empty",
+                hint="'builtin', a path, a name such as 'qwen3-0.6b', or hf:owner/repo",
             )
         _check_context_size(self.context_size)
         if self.kv_cache_type not in get_args(KVCacheType):
@@ -134,6 +142,8 @@ class EdgeConfig:
         _require_count("cache_max_mb", self.cache_max_mb, least=0)
         _require_count("cache_daily_write_mb", self.cache_daily_write_mb, least=0)
         _check_device(self)
+        if not isinstance(self.offline, bool):
+            raise ConfigError(f"offline must be True or False, not {self.offline!r}")
         if self.overflow not in get_args(Overflow):
             raise ConfigError(_not_one_of("overflow", Overflow, self.overflow))
 
@@ -153,6 +163,46 @@ def load_config(
     return replace(EdgeConfig(), **{**from_environment, **given})
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One field of the configuration: what holds, and who said so."""
+
+    name: str
+    value: Any
+    source: str
+    """`default`, or the environment variable."""
+    problem: str | None = None
+    """Why what was said does not count, for people."""
+
+
+def explain_settings(environ: Mapping[str, str] | None = None) -> list[Setting]:
+    """Every setting with its source; what is wrong with one is said beside it, never raised."""
+    given = os.environ if environ is None else environ
+    found, config = [], EdgeConfig()
+    for field in fields(EdgeConfig):
+        name, variable = field.name, ENV_PREFIX + field.name.upper()
+        if not given.get(variable):
+            found.append(Setting(name, getattr(config, name), "default"))
+            continue
+        try:
+            # Over what is right so far: some settings make sense only beside others.
+            config = replace(config, **{name: _parse(variable, name, given[variable])})
+        except ConfigError as exc:
+            found.append(Setting(name, getattr(config, name), variable, str(exc)))
+        else:
+            found.append(Setting(name, getattr(config, name), variable))
+    return [*found, *_unknown_settings(given)]
+
+
+def _unknown_settings(environ: Mapping[str, str]) -> list[Setting]:
+    known = {ENV_PREFIX + field.name.upper() for field in fields(EdgeConfig)} | OTHER_ENVIRONMENT
+    return [
+        Setting(name, None, name, f"nobody knows it; {did_you_mean(name, known)}")
+        for name in sorted(environ)
+        if name.startswith(ENV_PREFIX) and name not in known
+    ]
+
+
 def cache_folder(config: EdgeConfig) -> Path:
     """The folder of prefixes that the configuration means; it need not exist.
 
@@ -163,6 +213,19 @@ def cache_folder(config: EdgeConfig) -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("edge-llm", appauthor=False) / "prefixes"
+
+
+def data_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """The folder for what cannot be computed again, such as the names of imported models.
+
+    `EDGE_LLM_DATA_DIR`, or the user's own; it need not exist.
+    """
+    environ = os.environ if environ is None else environ
+    if named := environ.get(DATA_DIR):
+        return Path(named).expanduser()
+    from platformdirs import user_data_path
+
+    return user_data_path("edge-llm", appauthor=False)
 
 
 def checked_overflow(overflow: str | None, default: Overflow) -> Overflow:

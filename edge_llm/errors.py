@@ -7,6 +7,15 @@ EdgeLLMError
 │   └─ DeviceUnavailableError      no such device or execution provider here
 ├─ ModelError
 │   ├─ ModelNotFoundError          404
+│   │   └─ ModelNotInstalledError   it exists elsewhere; `edge-llm pull` fetches it
+│   ├─ ModelReferenceError         400, what names no model of any kind
+│   ├─ ModelDownloadError          502, the hub or the way there failed
+│   │   ├─ HubBusyError             503, the hub asks to be asked again later
+│   │   ├─ ModelAccessError         401, the hub wants a token or an accepted licence
+│   │   ├─ ModelRangeError          the server gives whole files only
+│   │   ├─ ModelIntegrityError      what arrived, or lies here, is not what was promised
+│   │   └─ OfflineError             403, nothing may be fetched
+│   ├─ ModelStoreError             507, the disk is full, read-only or not ours
 │   ├─ ModelFormatError            the file is not what it claims to be
 │   │   ├─ NotGGUFError
 │   │   ├─ TruncatedModelError
@@ -87,6 +96,84 @@ class ModelNotFoundError(ModelError):
 
     code = "model_not_found"
     status_code = 404
+
+
+class ModelNotInstalledError(ModelNotFoundError):
+    """The model is known, or may be on the hub, but is not on this machine."""
+
+    code = "model_not_installed"
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, pull_command: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint or f"fetch it with: {pull_command}")
+        self.pull_command = pull_command
+        """The shell command that fetches it."""
+
+
+class ModelReferenceError(ModelError):
+    """The text cannot name a model."""
+
+    code = "model_reference"
+    status_code = 400
+
+
+class ModelDownloadError(ModelError):
+    """The hub, or the way to it, failed."""
+
+    code = "model_download"
+    status_code = 502
+    retryable = True
+
+
+class HubBusyError(ModelDownloadError):
+    """The hub asks to be asked again later."""
+
+    code = "hub_busy"
+    status_code = 503
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
+        """Seconds that the hub wants to be left alone; None where it does not say."""
+
+
+class ModelAccessError(ModelDownloadError):
+    """The hub wants a token, or a licence to be accepted."""
+
+    code = "model_access"
+    status_code = 401
+    retryable = False
+
+
+class ModelRangeError(ModelDownloadError):
+    """The server cannot give parts of files: reading one would mean fetching all of it."""
+
+    code = "model_range"
+    retryable = False
+
+
+class ModelIntegrityError(ModelDownloadError):
+    """Bytes that arrived, or that lie on the disk, are not the ones that were promised."""
+
+    code = "model_integrity"
+
+
+class OfflineError(ModelDownloadError):
+    """Nothing may be fetched: this process is set to stay offline."""
+
+    code = "offline"
+    status_code = 403
+    retryable = False
+
+
+class ModelStoreError(ModelError):
+    """The folder of models cannot be written: full, read-only or somebody else's."""
+
+    code = "model_store"
+    status_code = 507
 
 
 class ModelFormatError(ModelError):

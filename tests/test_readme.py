@@ -1,5 +1,6 @@
 """A stranger follows the README: every command and every Python line in it must work."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -7,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.gguf_files import TinySpec, tiny_model
+from tests.support.hub_server import HubServer
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -16,9 +20,11 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 
+PULLING = next(block for block in blocks("sh") if "scripts/run pull" in block)
 COMMANDS = [
     line
     for block in blocks("sh")
+    if block != PULLING
     for line in block.splitlines()
     # Running the tests from a test would never end.
     if line and shlex.split(line, comments=True) != ["scripts/test"]
@@ -43,6 +49,35 @@ def test_a_command_of_the_readme_works(command: str) -> None:
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+def test_pulling_works_from_nothing_to_an_answer(tmp_path: Path) -> None:
+    model = tiny_model(TinySpec(context=512))
+    with HubServer() as hub:
+        hub.add_repo(
+            "HuggingFaceTB/SmolLM2-360M-Instruct-GGUF",
+            {"smollm2-360m-instruct-q8_0.gguf": model, "README.md": b"hello"},
+        )
+        environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("HF_")},
+            "HF_ENDPOINT": hub.url,
+            "HF_HOME": str(tmp_path / "cache"),
+            "HOME": str(tmp_path),
+            "EDGE_LLM_OFFLINE": "1",
+        }
+        for command in PULLING.splitlines():
+            done = subprocess.run(
+                ["bash", "-o", "pipefail", "-c", command],
+                cwd=ROOT,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=100,
+            )
+            assert done.returncode == 0, f"{command}: {done.stderr}"
+            assert done.stdout.strip()
+    assert (tmp_path / "models-on-a-stick").is_dir()
 
 
 @pytest.mark.parametrize("code", blocks("python"), ids=["sync", "async"])

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import typer
 
 import edge_llm
+from edge_llm.cli.machine import doctor, report
+from edge_llm.cli.models import models_app, pull
 from edge_llm.errors import ConfigError, EdgeLLMError, InvalidParameterError, ModelError
 
 EXIT_USAGE = 2
@@ -88,7 +90,12 @@ def chat(  # noqa: PLR0913 — one parameter is one option of the command line
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", help="'builtin', or the path of a GGUF file."),
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="REF",
+            help="'builtin', a path, or a pulled model: 'qwen3-0.6b', 'hf:owner/repo:Q4_K_M'.",
+        ),
     ] = None,
     system: Annotated[str | None, typer.Option("--system", "-s", help="System prompt.")] = None,
     max_tokens: Annotated[
@@ -184,7 +191,9 @@ def chat(  # noqa: PLR0913 — one parameter is one option of the command line
 def inspect(  # noqa: PLR0913 — one parameter is one option of the command line
     model: Annotated[
         str | None,
-        typer.Argument(help="'builtin', a GGUF file, an ONNX file or a folder with one."),
+        typer.Argument(
+            metavar="REF", help="'builtin', a path, or a model that was pulled or is on the hub."
+        ),
     ] = None,
     load: Annotated[
         bool, typer.Option("--load", help="Load it too, and say what runs where.")
@@ -232,7 +241,9 @@ def _read_options(pairs: list[str] | None) -> dict[str, str] | None:
 
 @app.command()
 def quantize(  # noqa: PLR0913 — one parameter is one option of the command line
-    model: Annotated[str, typer.Argument(help="An ONNX file or folder in float32 or float16.")],
+    model: Annotated[
+        str, typer.Argument(help="An ONNX file, folder or pulled model in float32 or float16.")
+    ],
     output: Annotated[
         str | None,
         typer.Option("--output", "-o", help="The new folder; else beside the model's own."),
@@ -308,8 +319,13 @@ def quantize(  # noqa: PLR0913 — one parameter is one option of the command li
     )
 
 
+app.command()(pull)
+app.add_typer(models_app, name="models")
+app.command()(doctor)
+app.command()(report)
+
 cache_app = typer.Typer(
-    help="Prefixes that are kept on disk across restarts.",
+    help="What is kept on disk across restarts: prefixes, and graphs compiled for NPUs.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

@@ -11,6 +11,7 @@ from edge_llm.cli.table import print_json, print_table
 from edge_llm.device.memory import describe_bytes
 from edge_llm.errors import ConfigError
 from edge_llm.hub.onnx import find_model
+from edge_llm.hub.resolve import resolve_model
 from edge_llm.quantize import QuantizeOptions, QuantizeReport, quantize_onnx
 
 _MAX_TEXT_BYTES = 64 << 20
@@ -32,7 +33,7 @@ def run(
         ModelError: the model cannot be read, run or quantised, or the result was refused.
     """
     chosen = QuantizeOptions(**options)
-    source = Path(model).expanduser()
+    source = resolve_model(model).path
     target = Path(output).expanduser() if output else _beside(source, chosen)
     progress = _ProgressLine()
     try:

@@ -24,9 +24,9 @@ def allowed_cpus() -> frozenset[int]:
     return frozenset(range(os.cpu_count() or 1))
 
 
-def cpu_quota(cgroup: Path = CGROUP) -> float | None:
+def cpu_quota(cgroup: Path = CGROUP, membership: Path | None = None) -> float | None:
     """CPU seconds a second that the strictest control group grants; None when unlimited."""
-    quotas = [_quota_of(folder) for folder in control_groups("cpu", cgroup)]
+    quotas = [_quota_of(folder) for folder in control_groups("cpu", cgroup, membership)]
     return min((quota for quota in quotas if quota is not None), default=None)
 
 

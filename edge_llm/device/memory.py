@@ -11,6 +11,9 @@ _CGROUP_FILES = (
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
 
+_NO_LIMIT = 1 << 60
+"""Version 1 writes a number of about 2^63 where there is no limit."""
+
 LEAST_RESERVE_BYTES = 64 << 20
 MOST_RESERVE_BYTES = 1 << 30
 
@@ -40,6 +43,19 @@ def _available_in(group: Path) -> int | None:
             continue
         return max(0, limit - usage + cache)
     return None
+
+
+def memory_limit_bytes(cgroup: Path = CGROUP, membership: Path | None = None) -> int | None:
+    """The strictest limit of a control group on memory; None when unlimited."""
+    limits = []
+    for folder in control_groups("memory", cgroup, membership):
+        for name, _, _ in _CGROUP_FILES:
+            try:
+                limits.append(int((folder / name).read_text()))
+            except (OSError, ValueError):  # absent, or "max"
+                continue
+    limit = min(limits, default=_NO_LIMIT)
+    return None if limit >= _NO_LIMIT else limit
 
 
 def reserve_bytes(free_bytes: int) -> int:

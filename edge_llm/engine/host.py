@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias
 from edge_llm.config import EdgeConfig
 from edge_llm.engine.request import EngineRequest, SequenceEvent
 from edge_llm.hub.memory_estimate import MemoryEstimate
-from edge_llm.hub.resolve import ModelReference
+from edge_llm.hub.resolve import ModelLocation
 from edge_llm.prompt.encode import EncodedPrompt
 from edge_llm.types import SamplingParams
 
@@ -25,7 +25,7 @@ Listener: TypeAlias = Callable[[SequenceEvent], None]
 class HostSettings:
     """Which model to serve and how."""
 
-    reference: ModelReference
+    reference: ModelLocation
     config: EdgeConfig
     template: str | None = None
     """Jinja source in place of the model's own chat template."""

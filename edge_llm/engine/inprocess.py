@@ -16,9 +16,10 @@ from edge_llm.engine.host import HostSettings, Listener, ModelFacts, ModelHost
 from edge_llm.engine.loop import EngineLoop, SubmittedRequest
 from edge_llm.engine.request import EngineRequest, SequenceEvent
 from edge_llm.engine.snapshots import open_snapshot_store
+from edge_llm.prompt.audit import unprotected_turns
 from edge_llm.prompt.chat_template import CHATML, ChatTemplate
 from edge_llm.prompt.detokenize import marker_ids
-from edge_llm.prompt.encode import EncodedPrompt, PromptEncoder, unprotected_turns
+from edge_llm.prompt.encode import EncodedPrompt, PromptEncoder
 from edge_llm.prompt.messages import messages_from
 from edge_llm.prompt.thinking import thinking_close
 from edge_llm.prompt.tokenizer import Tokenizer
@@ -50,7 +51,15 @@ class LoopRequest:
 class InProcessHost(ModelHost):
     """A loaded model on an engine thread of its own."""
 
-    def __init__(self, name: str, backend: Backend, loop: EngineLoop, template: str | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        backend: Backend,
+        loop: EngineLoop,
+        template: str | None,
+        sampling: Mapping[str, float] | None = None,
+    ) -> None:
+        """`sampling` is for a model that recommends none itself."""
         self._loop = loop
         self._encoder = create_encoder(backend.info, backend.tokenizer, template)
         self._facts = ModelFacts(
@@ -58,7 +67,7 @@ class InProcessHost(ModelHost):
             file_format=backend.info.file_format,
             architecture=backend.info.architecture,
             max_model_len=backend.capabilities.max_model_len,
-            sampling=recommended_sampling(backend.info),
+            sampling=recommended_sampling(backend.info.sampling or sampling or {}),
             thinking_close=thinking_close(self._encoder),
             memory=backend.info.memory,
             eog_ids=backend.tokenizer.eog_ids,
@@ -118,7 +127,8 @@ def open_in_process(settings: HostSettings) -> InProcessHost:
     loop = EngineLoop(lambda: load_engine(settings))
     backend = loop.open()
     try:
-        host = InProcessHost(settings.reference.name, backend, loop, settings.template)
+        reference = settings.reference
+        host = InProcessHost(reference.name, backend, loop, settings.template, reference.sampling)
         if settings.config.system_prompt is not None:
             host.pin_system_prompt(settings.config.system_prompt)
         return host
@@ -153,17 +163,16 @@ def create_encoder(info: ModelInfo, tokenizer: Tokenizer, override: str | None) 
         bos_token=_spelling(tokenizer, tokenizer.bos_id),
         eos_token=_spelling(tokenizer, tokenizer.eos_id),
     )
-    encoder = PromptEncoder(tokenizer, template)
-    warning = unprotected_turns(encoder)
+    warning = unprotected_turns(template, tokenizer.special_tokens)
     if warning:
         logger.warning("%s: %s", info.name, warning)
-    return encoder
+    return PromptEncoder(tokenizer, template)
 
 
-def recommended_sampling(info: ModelInfo) -> SamplingParams:
+def recommended_sampling(sampling: Mapping[str, float]) -> SamplingParams:
     """Our defaults, with what the model's makers recommend put over them."""
     known = {f.name for f in fields(SamplingParams)}
-    recommended = {k: v for k, v in info.sampling.items() if k in known}
+    recommended = {k: v for k, v in sampling.items() if k in known}
     return merge_sampling(SamplingParams(), recommended)
 
 

@@ -19,7 +19,7 @@ from edge_llm.engine.host import HostSettings, ModelFacts
 from edge_llm.engine.request import Constraint, EngineRequest, SequenceEvent
 from edge_llm.errors import BackendError, EdgeLLMError
 from edge_llm.hub.memory_estimate import MemoryEstimate
-from edge_llm.hub.resolve import ModelReference
+from edge_llm.hub.resolve import ModelLocation
 from edge_llm.prompt.encode import EncodedPrompt
 from edge_llm.prompt.thinking import ThinkingBudget
 from edge_llm.types import SamplingParams, TokenStatistics
@@ -63,6 +63,7 @@ def pack_settings(settings: HostSettings) -> Packet:
     return {
         "name": settings.reference.name,
         "path": str(settings.reference.path.absolute()),
+        "sampling": dict(settings.reference.sampling),
         "config": asdict(settings.config),
         "template": settings.template,
     }
@@ -70,7 +71,7 @@ def pack_settings(settings: HostSettings) -> Packet:
 
 def unpack_settings(packet: Packet) -> HostSettings:
     """The settings that `pack_settings` took."""
-    reference = ModelReference(packet["name"], Path(packet["path"]))
+    reference = ModelLocation(packet["name"], Path(packet["path"]), packet["sampling"])
     return HostSettings(reference, EdgeConfig(**packet["config"]), packet["template"])
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from edge_llm.hub.gguf_types import GGUFArray, GGUFValue, TensorInfo, ValueType
 
@@ -31,6 +32,13 @@ UNSURE_TOKEN_KEY = "edge_llm.unsure_token"
 """Our own key: the spelling of the token by which a model says that it does not know."""
 
 
+class TensorUse(NamedTuple):
+    """What is stored in one type."""
+
+    num_tensors: int
+    num_bytes: int
+
+
 @dataclass(frozen=True, slots=True)
 class GGUFModelInfo:
     """What the metadata and the tensor table say about a model."""
@@ -43,8 +51,14 @@ class GGUFModelInfo:
     size_label: str
     """The makers' own, such as "0.6B"; else one made from `num_parameters`."""
     num_parameters: int
-    tensor_types: Mapping[str, int]
-    """Number of tensors by storage type."""
+    num_active_parameters: int
+    """Those that one token meets: of a mixture of experts only the chosen ones."""
+    num_experts: int
+    """In a layer; 0 for a dense model."""
+    num_experts_used: int
+    """Chosen for a token."""
+    tensor_types: Mapping[str, TensorUse]
+    """By storage type, the one with the most bytes first."""
     quantization: str
     """The storage type that holds most of the weights."""
     context_length: int
@@ -84,13 +98,18 @@ def summarise(
     embedding_length = _number(metadata, f"{arch}.embedding_length")
     head_length = embedding_length // num_heads[0] if num_heads and num_heads[0] else 0
     num_parameters = sum(info.num_elements for info in tensors.values())
+    num_experts = _number(metadata, f"{arch}.expert_count")
+    used = max(per_layer(metadata.get(f"{arch}.expert_used_count"), 1), default=0)
     return GGUFModelInfo(
         architecture=arch,
         name=_text(metadata, "general.name"),
         license=_text(metadata, "general.license"),
         size_label=_text(metadata, "general.size_label") or _size_label(num_parameters),
         num_parameters=num_parameters,
-        tensor_types=MappingProxyType(Counter(info.ggml_type.name for info in tensors.values())),
+        num_active_parameters=_active(tensors, used),
+        num_experts=num_experts,
+        num_experts_used=used if num_experts else 0,
+        tensor_types=MappingProxyType(_tensor_types(tensors)),
         quantization=_quantization(tensors),
         context_length=_number(metadata, f"{arch}.context_length"),
         embedding_length=embedding_length,
@@ -153,6 +172,28 @@ def _sampling(metadata: Mapping[str, GGUFValue]) -> Mapping[str, float]:
         if isinstance(value, int | float):
             found[option] = value
     return MappingProxyType(found)
+
+
+def _tensor_types(tensors: Mapping[str, TensorInfo]) -> dict[str, TensorUse]:
+    sizes: dict[str, TensorUse] = {}
+    for info in tensors.values():
+        count, size = sizes.get(info.ggml_type.name, (0, 0))
+        sizes[info.ggml_type.name] = TensorUse(count + 1, size + info.num_bytes)
+    return dict(sorted(sizes.items(), key=lambda item: -item[1].num_bytes))
+
+
+def _active(tensors: Mapping[str, TensorInfo], experts_used: int) -> int:
+    """Numbers that one token is multiplied with, or looks up."""
+    total = 0
+    for name, info in tensors.items():
+        # Source: llama-arch.cpp, LLM_TENSOR_FFN_*_EXPS; the last extent counts the experts.
+        is_expert = "_exps." in name and experts_used and info.shape
+        total += (
+            info.num_elements * experts_used // max(info.shape[-1], experts_used)
+            if is_expert
+            else info.num_elements
+        )
+    return total
 
 
 def _quantization(tensors: Mapping[str, TensorInfo]) -> str:

@@ -89,12 +89,14 @@ def largest_context(file: GGUFFile, shape: ContextShape, free_bytes: int) -> int
 
 def attention_bytes(file: GGUFFile, shape: ContextShape) -> int:
     """Keys and values of every cell, in every layer that has attention."""
+    return sum(layer_bytes(file, shape, layer) for layer in range(file.info.num_layers))
+
+
+def layer_bytes(file: GGUFFile, shape: ContextShape, layer: int) -> int:
+    """The same of one layer."""
     block, block_bytes = KV_BLOCKS[shape.kv_cache_type]
-    return sum(
-        shape.num_cells * -(-numbers // block) * block_bytes
-        for layer in range(file.info.num_layers)
-        for numbers in _kv_numbers(file, layer)
-    ) * max(1, _integer(file, "num_loops"))
+    of_a_cell = sum(-(-numbers // block) * block_bytes for numbers in _kv_numbers(file, layer))
+    return shape.num_cells * of_a_cell * max(1, _integer(file, "num_loops"))
 
 
 def recurrent_bytes(file: GGUFFile, shape: ContextShape) -> int:

@@ -20,6 +20,8 @@ from edge_llm.errors import (
     TruncatedModelError,
     UnsupportedModelError,
 )
+from edge_llm.hub.byte_source import ByteSource, WholeSource
+from edge_llm.hub.gguf_cursor import DOWNLOAD_AGAIN, Cursor
 from edge_llm.hub.gguf_file import GGUFFile
 from edge_llm.hub.gguf_split import join_parts
 from edge_llm.hub.gguf_types import (
@@ -53,8 +55,6 @@ MAX_METADATA_BYTES = 1 << 28
 MIN_KEY_BYTES = 8 + 1 + 4 + 1
 MIN_TENSOR_BYTES = 8 + 4 + 4 + 8
 
-_DOWNLOAD_AGAIN = "download it again"
-
 
 def read_gguf(path: Path) -> GGUFFile:
     """Everything but the weights of a GGUF file, with a structure that is known to be sound.
@@ -77,16 +77,11 @@ def _read_file(path: Path) -> GGUFFile:
         if not stat.S_ISREG(path.stat().st_mode):
             raise ModelNotFoundError(f"{str(path)!r} is not a file", hint="name the .gguf file")
         with path.open("rb") as stream:
-            size = stream.seek(0, 2)
-            if size < HEADER_BYTES:
+            if stream.seek(0, 2) < HEADER_BYTES:  # an empty file cannot be mapped
                 stream.seek(0)
-                _require_magic(path, stream.read())
-                raise TruncatedModelError(
-                    f"{str(path)!r} has {size} bytes, not even a whole header",
-                    hint=_DOWNLOAD_AGAIN,
-                )
+                return parse_gguf(path, WholeSource(stream.read()))
             with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return _parse(path, data)
+                return parse_gguf(path, WholeSource(data))
     except FileNotFoundError as exc:
         raise ModelNotFoundError(
             f"there is no model file {str(path)!r}", hint="check the path"
@@ -95,11 +90,21 @@ def _read_file(path: Path) -> GGUFFile:
         raise ModelError(f"cannot read {str(path)!r}: {exc.strerror or exc}") from exc
 
 
-def _parse(path: Path, data: mmap.mmap) -> GGUFFile:
-    _require_magic(path, data[:32])
-    version = U32.unpack_from(data, 4)[0]
+def parse_gguf(path: Path, source: ByteSource) -> GGUFFile:
+    """Everything but the weights of one file, which `path` only names.
+
+    Raises:
+        ModelFormatError: as `read_gguf`; or as the source's `require`.
+    """
+    source.require(min(HEADER_BYTES, source.size))
+    _require_magic(path, bytes(source.data[:32]))
+    if source.size < HEADER_BYTES:
+        raise TruncatedModelError(
+            f"{str(path)!r} has {source.size} bytes, not even a whole header", hint=DOWNLOAD_AGAIN
+        )
+    version = U32.unpack_from(source.data, 4)[0]
     _require_version(path, version)
-    cursor = _Cursor(path, data, 8)
+    cursor = Cursor(path, source, 8)
     num_tensors = cursor.count("tensors", MIN_TENSOR_BYTES, MAX_TENSORS)
     num_keys = cursor.count("metadata entries", MIN_KEY_BYTES, MAX_KEYS)
     metadata, types = _read_metadata(cursor, num_keys)
@@ -115,7 +120,7 @@ def _parse(path: Path, data: mmap.mmap) -> GGUFFile:
         tensors=MappingProxyType(tensors),
         alignment=alignment,
         data_offset=data_offset,
-        file_bytes=len(data),
+        file_bytes=source.size,
     )
 
 
@@ -136,7 +141,7 @@ def _require_magic(path: Path, head: bytes) -> None:
     if head[:4] == MAGIC:
         return
     if not head:
-        raise NotGGUFError(f"{str(path)!r} is empty", hint=_DOWNLOAD_AGAIN)
+        raise NotGGUFError(f"{str(path)!r} is empty", hint=DOWNLOAD_AGAIN)
     kind, hint = f"begins with {head[:4]!r}", "a GGUF file begins with b'GGUF'"
     for magic, name, advice in _OTHER_FORMATS:
         if head.lstrip().startswith(magic):
@@ -161,84 +166,7 @@ def _require_version(path: Path, version: int) -> None:
     )
 
 
-class _Cursor:
-    """A position in the mapped file that can only move within it."""
-
-    def __init__(self, path: Path, data: mmap.mmap, position: int) -> None:
-        self.path = path
-        self.data = data
-        self.position = position
-        self.end = len(data)
-
-    def take(self, num_bytes: int, what: str) -> int:
-        """Step over `num_bytes`; the position before the step."""
-        start = self.position
-        if num_bytes > self.end - start:
-            missing = num_bytes - (self.end - start)
-            raise TruncatedModelError(
-                f"{str(self.path)!r} ends inside {what}: {missing} bytes are missing",
-                hint=_DOWNLOAD_AGAIN,
-            )
-        self.position = start + num_bytes
-        return start
-
-    def u32(self, what: str) -> int:
-        """The next 4 bytes as a number."""
-        return int(U32.unpack_from(self.data, self.take(4, what))[0])
-
-    def u64(self, what: str) -> int:
-        """The next 8 bytes as a number."""
-        return int(U64.unpack_from(self.data, self.take(8, what))[0])
-
-    def count(self, what: str, min_bytes: int, limit: int) -> int:
-        """A count of things of at least `min_bytes` each that may still follow."""
-        number = self.u64(f"the number of {what}")
-        if number > limit:
-            raise ModelFormatError(
-                f"{str(self.path)!r} claims {number} {what}; {limit} is the most that is accepted",
-                hint=f"the file is damaged: {_DOWNLOAD_AGAIN}",
-            )
-        missing = number * min_bytes - (self.end - self.position)
-        if missing > 0:
-            raise TruncatedModelError(
-                f"{str(self.path)!r} promises {number} {what}, but at least {missing} bytes of them"
-                " are missing",
-                hint=_DOWNLOAD_AGAIN,
-            )
-        return number
-
-    def raw_string(self, what: str, limit: int) -> bytes:
-        """The next string, undecoded, of at most `limit` bytes."""
-        length = self.u64(f"the length of {what}")
-        if length > min(limit, self.end):
-            raise ModelFormatError(
-                f"{str(self.path)!r}: {what} claims {length} bytes;"
-                f" {min(limit, self.end)} is the most possible"
-            )
-        start = self.take(length, what)
-        return self.data[start : start + length]
-
-    def text(self, what: str, limit: int) -> str:
-        """The next string, which must be UTF-8."""
-        raw = self.raw_string(what, limit)
-        try:
-            return raw.decode("utf-8")
-        except UnicodeDecodeError as exc:
-            raise ModelFormatError(
-                f"{str(self.path)!r}: {what} is not UTF-8: {raw[:40]!r}"
-            ) from exc
-
-    def name(self, what: str, limit: int) -> str:
-        """The next string, which names something: not empty and without NUL."""
-        name = self.text(what, limit)
-        if not name or "\0" in name:
-            raise ModelFormatError(f"{str(self.path)!r}: {what} is {name[:40]!r}")
-        return name
-
-
-def _read_metadata(
-    cursor: _Cursor, count: int
-) -> tuple[dict[str, GGUFValue], dict[str, ValueType]]:
+def _read_metadata(cursor: Cursor, count: int) -> tuple[dict[str, GGUFValue], dict[str, ValueType]]:
     metadata: dict[str, GGUFValue] = {}
     types: dict[str, ValueType] = {}
     start = cursor.position
@@ -255,7 +183,7 @@ def _read_metadata(
     return metadata, types
 
 
-def _value_type(cursor: _Cursor, key: str) -> ValueType:
+def _value_type(cursor: Cursor, key: str) -> ValueType:
     code = cursor.u32(f"the type of {key!r}")
     try:
         return ValueType(code)
@@ -265,19 +193,18 @@ def _value_type(cursor: _Cursor, key: str) -> ValueType:
         ) from exc
 
 
-def _read_value(cursor: _Cursor, key: str, kind: ValueType) -> GGUFValue:
+def _read_value(cursor: Cursor, key: str, kind: ValueType) -> GGUFValue:
     if kind is ValueType.ARRAY:
         return _read_array(cursor, key)
     if kind is ValueType.STRING:
         return cursor.text(f"the value of {key!r}", MAX_METADATA_BYTES)
     scalar = SCALARS[kind]
-    value: int | float | bool = scalar.unpack_from(
-        cursor.data, cursor.take(scalar.size, f"the value of {key!r}")
-    )[0]
+    start = cursor.take(scalar.size, f"the value of {key!r}")
+    value: int | float | bool = scalar.unpack_from(cursor.data, start)[0]
     return value
 
 
-def _read_array(cursor: _Cursor, key: str) -> GGUFArray:
+def _read_array(cursor: Cursor, key: str) -> GGUFArray:
     kind = _value_type(cursor, key)
     if kind is ValueType.ARRAY:
         raise ModelFormatError(f"{str(cursor.path)!r}: {key!r} is an array of arrays")
@@ -288,27 +215,43 @@ def _read_array(cursor: _Cursor, key: str) -> GGUFArray:
         _skip_strings(cursor, key, count)
     else:
         cursor.take(count * element_bytes, f"the array {key!r}")
-    return GGUFArray(kind, count, cursor.data[start : cursor.position])
+    return GGUFArray(kind, count, cursor.bytes_from(start))
 
 
-def _skip_strings(cursor: _Cursor, key: str, count: int) -> None:
-    """Step over `count` strings. Inlined: vocabularies have hundreds of thousands."""
-    data, end, unpack = cursor.data, cursor.end, U64.unpack_from
-    position = cursor.position
-    try:
-        for _ in range(count):
-            position += 8 + unpack(data, position)[0]
-            if position > end:
-                break
-    except StructError:
-        position = end + 1
-    if position > end:
+def _skip_strings(cursor: Cursor, key: str, count: int) -> None:
+    """Step over `count` strings."""
+    left = count
+    while left:
+        cursor.load(_within(cursor, key, cursor.position + 8))
+        position, left = _skip_at_hand(cursor, left)
+        cursor.move_to(_within(cursor, key, position))
+
+
+def _within(cursor: Cursor, key: str, position: int) -> int:
+    if position > cursor.end:
         raise TruncatedModelError(
             f"{str(cursor.path)!r} ends inside the array {key!r}, or a string in it has a wrong"
             " length",
-            hint=_DOWNLOAD_AGAIN,
+            hint=DOWNLOAD_AGAIN,
         )
-    cursor.position = position
+    return position
+
+
+def _skip_at_hand(cursor: Cursor, count: int) -> tuple[int, int]:
+    """Where as many of `count` strings end as have their lengths at hand, and how many are left.
+
+    Inlined: vocabularies have hundreds of thousands.
+    """
+    data, end, unpack = cursor.data, cursor.end, U64.unpack_from
+    position = cursor.position
+    for left in range(count, 0, -1):
+        try:
+            position += 8 + unpack(data, position)[0]
+        except StructError:  # this length is not at hand
+            return position, left
+        if position > end:
+            break
+    return position, 0
 
 
 def _alignment(path: Path, metadata: dict[str, GGUFValue], types: dict[str, ValueType]) -> int:
@@ -325,7 +268,7 @@ def _alignment(path: Path, metadata: dict[str, GGUFValue], types: dict[str, Valu
     return alignment
 
 
-def _read_tensor_infos(cursor: _Cursor, count: int) -> dict[str, TensorInfo]:
+def _read_tensor_infos(cursor: Cursor, count: int) -> dict[str, TensorInfo]:
     tensors: dict[str, TensorInfo] = {}
     for index in range(count):
         info = _read_tensor_info(cursor, index)
@@ -335,7 +278,7 @@ def _read_tensor_infos(cursor: _Cursor, count: int) -> dict[str, TensorInfo]:
     return tensors
 
 
-def _read_tensor_info(cursor: _Cursor, index: int) -> TensorInfo:
+def _read_tensor_info(cursor: Cursor, index: int) -> TensorInfo:
     name = cursor.name(f"the name of tensor {index}", MAX_TENSOR_NAME_BYTES)
     what = f"tensor {name!r}"
     num_dims = cursor.u32(f"the shape of {what}")
@@ -344,7 +287,8 @@ def _read_tensor_info(cursor: _Cursor, index: int) -> TensorInfo:
             f"{str(cursor.path)!r}: {what} has {num_dims} dimensions; {MAX_DIMS} is the most"
         )
     shape = tuple(cursor.u64(f"the shape of {what}") for _ in range(num_dims))
-    code = I32.unpack_from(cursor.data, cursor.take(4, f"the type of {what}"))[0]
+    start = cursor.take(4, f"the type of {what}")
+    code = I32.unpack_from(cursor.data, start)[0]
     offset = cursor.u64(f"the offset of {what}")
     if code not in GGML_TYPES:
         raise UnsupportedModelError(
@@ -368,7 +312,7 @@ def _read_tensor_info(cursor: _Cursor, index: int) -> TensorInfo:
 
 
 def _check_layout(
-    cursor: _Cursor, tensors: dict[str, TensorInfo], data_offset: int, alignment: int
+    cursor: Cursor, tensors: dict[str, TensorInfo], data_offset: int, alignment: int
 ) -> None:
     """Tensors follow each other in order, padded to the alignment, and end inside of the file."""
     expected = 0
@@ -383,7 +327,7 @@ def _check_layout(
         raise TruncatedModelError(
             f"{str(cursor.path)!r} ends before its tensors do: {needed - cursor.end} of"
             f" {needed} bytes are missing",
-            hint=_DOWNLOAD_AGAIN,
+            hint=DOWNLOAD_AGAIN,
         )
 
 

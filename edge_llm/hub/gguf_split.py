@@ -61,6 +61,12 @@ def join_parts(first: GGUFFile, read: Callable[[Path], GGUFFile]) -> GGUFFile:
     return replace(first, tensors=MappingProxyType(tensors), file_bytes=file_bytes)
 
 
+def named_part(path: Path) -> tuple[int, int] | None:
+    """By its name alone, which part of a model the file is, from 1, and of how many; else None."""
+    match = _PART_NAME.fullmatch(path.name)
+    return (int(match["number"]), int(match["count"])) if match else None
+
+
 def part_paths(path: Path, count: int) -> list[Path]:
     """Where llama.cpp looks for the parts of the model whose first part is `path`.
 

@@ -11,7 +11,7 @@ from edge_llm.hub.onnx_config import OnnxConfig, read_config
 from edge_llm.hub.onnx_decoder import CachePair, DecoderInterface, read_decoder
 from edge_llm.hub.onnx_folder import OnnxFolder, find_model
 from edge_llm.hub.onnx_parse import OnnxFile, read_onnx
-from edge_llm.hub.onnx_summary import attention_kind, op_counts, quantization
+from edge_llm.hub.onnx_summary import attention_kind, op_counts, quantization, stored_types
 
 __all__ = [
     "CachePair",
@@ -27,4 +27,5 @@ __all__ = [
     "read_config",
     "read_decoder",
     "read_onnx",
+    "stored_types",
 ]

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from importlib.resources import files
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 
 from edge_llm.config import BUILTIN_MODEL
-from edge_llm.errors import ModelNotFoundError, did_you_mean
+from edge_llm.errors import ModelNotFoundError, ModelNotInstalledError, did_you_mean
+from edge_llm.hub.imports import open_import
+from edge_llm.hub.installed import InstalledModel, find_installed
 from edge_llm.hub.onnx_folder import find_model
+from edge_llm.hub.packaged import models_folder
+from edge_llm.hub.reference import ModelReference, parse_reference
+from edge_llm.hub.registry import repositories, sampling_of
 
 logger = logging.getLogger(__name__)
 
@@ -22,35 +28,57 @@ BUILTIN_FILES = MappingProxyType({"gguf": BUILTIN_FILE, "onnx": BUILTIN_ONNX_FIL
 
 
 @dataclass(frozen=True, slots=True)
-class ModelReference:
+class ModelLocation:
     """A model that exists on this machine."""
 
     name: str
     """What answers are labelled with."""
     path: Path
+    sampling: Mapping[str, float] = field(default_factory=dict)
+    """What the catalogue knows its makers to recommend; for files that say nothing themselves."""
 
 
-def models_folder() -> Path:
-    """The `models/` data: inside the package when installed, beside it in a checkout."""
-    package = Path(str(files("edge_llm")))
-    installed = package / "_models"
-    return installed if installed.is_dir() else package.parent / "models"
-
-
-def resolve_model(reference: str) -> ModelReference:
-    """The model file that `reference` means: `builtin`, a path, or a folder with an ONNX model.
+def resolve_model(reference: str) -> ModelLocation:
+    """The model file on this machine that `reference` means, in any form of `hub.reference`.
 
     `builtin` is the one for the best engine that is installed; `builtin:gguf` and `builtin:onnx`
-    choose.
+    choose. A path that exists goes before a name on the hub. No request is ever made.
 
     Raises:
-        ModelNotFoundError: there is no such file; names those that are near.
+        ModelNotInstalledError: it has to be pulled first; names the command.
+        ModelNotFoundError: there is no such file or name; names those that are near.
+        ModelReferenceError: it has no form that a model can have.
+        ModelIntegrityError: an imported model changed since.
     """
-    name, _, kind = reference.partition(":")
-    if name == BUILTIN_MODEL:
-        return _builtin(kind or best_builtin(), reference)
-    path = Path(reference).expanduser()
-    return _existing(reference, path)
+    if not reference.startswith(BUILTIN_MODEL) and Path(reference).expanduser().exists():
+        return _existing(reference, Path(reference).expanduser())
+    parsed = parse_reference(reference)
+    if parsed.kind == "builtin":
+        return _builtin(parsed.quant or best_builtin(), reference)
+    if parsed.kind == "import":
+        return ModelLocation(parsed.name, open_import(parsed.name))
+    if parsed.kind == "path":
+        return _existing(reference, Path(reference).expanduser())
+    model = find_pulled(parsed)
+    sampling = sampling_of(model.folder.name)
+    return ModelLocation(model.name, model.path.absolute(), sampling)
+
+
+def find_pulled(reference: ModelReference) -> InstalledModel:
+    """The pulled model that a reference to the hub or to the catalogue means.
+
+    Raises:
+        ModelNotInstalledError: none of its repositories is here, or not what was meant of it.
+        ModelNotFoundError: the catalogue has no such name.
+    """
+    try:
+        candidates = repositories(reference)
+    except ModelNotFoundError as exc:
+        raise ModelNotFoundError(exc.message, hint=_hint(reference.text, exc.hint)) from exc
+    for repo in candidates:
+        with suppress(ModelNotInstalledError):
+            return find_installed(reference, repo)
+    return find_installed(reference, candidates[0])
 
 
 def best_builtin() -> str:
@@ -61,7 +89,7 @@ def best_builtin() -> str:
     return kind
 
 
-def _builtin(kind: str, reference: str) -> ModelReference:
+def _builtin(kind: str, reference: str) -> ModelLocation:
     if kind not in BUILTIN_FILES:
         raise ModelNotFoundError(
             f"there is no model {reference!r}",
@@ -73,31 +101,40 @@ def _builtin(kind: str, reference: str) -> ModelReference:
             "the built-in model is missing from this installation",
             hint=f"install edge-llm again; the file should be {path}",
         )
-    return ModelReference(BUILTIN_MODEL, path)
+    return ModelLocation(BUILTIN_MODEL, path)
 
 
-def _existing(reference: str, path: Path) -> ModelReference:
+def _existing(reference: str, path: Path) -> ModelLocation:
     if path.suffix == ".onnx" and path.is_file():
         # Not resolved: in the cache of Hugging Face it is a link, and its weights lie beside it.
-        return ModelReference(find_model(path).name, path.absolute())
+        return ModelLocation(find_model(path).name, path.absolute())
     if path.is_file():
-        return ModelReference(path.stem, path.resolve())
+        # Not resolved: the other parts of a split model lie beside the link.
+        return ModelLocation(path.stem, path.absolute())
     if path.is_dir() and next(path.glob("**/*.onnx"), None) is not None:
-        return ModelReference(find_model(path).name, path.absolute())
+        return ModelLocation(find_model(path).name, path.absolute())
     if path.is_dir():
         inside = sorted(p.name for p in path.glob("*.gguf"))
         raise ModelNotFoundError(
             f"{reference!r} is a folder",
             hint="name one file: " + ", ".join(inside) if inside else "it holds no model",
         )
-    raise ModelNotFoundError(f"there is no model {reference!r}", hint=_hint(reference, path))
+    raise ModelNotFoundError(f"there is no model {reference!r}", hint=_hint(reference))
 
 
-def _hint(reference: str, path: Path) -> str:
-    """Near names among the files beside where it should be, and what works always."""
+def _hint(reference: str, catalogue_hint: str | None = None) -> str:
+    """Near names, among the files beside where it should be too, and what works always."""
+    path = Path(reference).expanduser()
     known = {BUILTIN_MODEL}
     if path.parent.is_dir():
         known |= {str(path.parent / p.name) for p in path.parent.glob("*.gguf")}
         known |= {str(path.parent / p.name) for p in path.parent.glob("*.onnx")}
     near = did_you_mean(reference, known)
-    return near if near.startswith("did you mean") else f"'builtin', or a path; {near}"
+    if near.startswith("did you mean"):
+        return near
+    if catalogue_hint and catalogue_hint.startswith("did you mean"):
+        return catalogue_hint
+    return f"{_FORMS}; {near}"
+
+
+_FORMS = "'builtin', or a path, a name of the catalogue, or hf:owner/repo[:quant]"

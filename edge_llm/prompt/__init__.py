@@ -5,8 +5,10 @@
 | `messages` | checked messages in the one shape that templates expect |
 | `chat_template` | a model's template, compiled in a sandbox |
 | `encode` | messages to token ids, with the template's control tokens and no one else's |
+| `audit` | what in a template and a vocabulary one should know before trusting them |
 | `detokenize` | token ids to text, one at a time |
 | `parse` | text to answer, reasoning and tool calls, as it is generated |
 | `tokenizer` | the contract that a backend's vocabulary fulfils |
+| `gguf_vocabulary` | the special tokens of a GGUF file, from its header alone |
 | `byte_tokenizer` | a vocabulary of bytes, for tests and for the fake backend |
 """

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from edge_llm.errors import ChatTemplateError, InvalidParameterError
-from edge_llm.prompt.tokenizer import Tokenizer
+from edge_llm.prompt.tokenizer import Vocabulary
 
 if TYPE_CHECKING:
     from edge_llm.prompt.sandbox import CompiledTemplate
@@ -49,7 +49,7 @@ class ChatTemplate:
         self._facts = self._template.facts
 
     @classmethod
-    def for_tokenizer(cls, source: str, tokenizer: Tokenizer) -> ChatTemplate:
+    def for_tokenizer(cls, source: str, tokenizer: Vocabulary) -> ChatTemplate:
         """Compile `source` with the BOS and EOS spellings of `tokenizer`.
 
         Raises:
@@ -99,6 +99,11 @@ class ChatTemplate:
     def changes_case(self) -> bool:
         """Whether it writes some string in upper or lower case."""
         return self._facts.changes_case
+
+    @property
+    def unshielded(self) -> frozenset[str]:
+        """What it may do to strings that `prompt.shield` does not see through; a guess by names."""
+        return self._facts.unshielded
 
     def render(
         self,

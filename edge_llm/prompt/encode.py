@@ -7,7 +7,6 @@ those that llama.cpp gives for the whole prompt with special tokens on.
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from edge_llm.prompt.parse import THINK_OPEN
 from edge_llm.prompt.shield import Shield, protected_tokens
 from edge_llm.prompt.tokenizer import SpecialToken, Tokenizer, TokenKind
 
-__all__ = ["EncodedPrompt", "PromptEncoder", "messages_from", "unprotected_turns"]
+__all__ = ["EncodedPrompt", "PromptEncoder", "messages_from"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,32 +168,6 @@ class PromptEncoder:
         if self._tokenizer.add_bos and ids[:1] != [bos]:
             ids.insert(0, bos)
         return ids
-
-
-def unprotected_turns(encoder: PromptEncoder) -> str | None:
-    """A warning where a user can forge turns because they are plain text to this vocabulary."""
-    marks = ["q7Zk3vPa", "q7Zk3vPb", "q7Zk3vPc"]
-    roles = ["user", "assistant", "user"]
-    conversation = [
-        {"role": role, "content": mark} for role, mark in zip(roles, marks, strict=True)
-    ]
-    try:
-        text = encoder.template.render(conversation)
-    except ChatTemplateError as exc:
-        return f"turns could not be checked: {exc.message}"
-    positions = [text.find(mark) for mark in marks]
-    if min(positions) < 0 or positions != sorted(positions):
-        return "turns could not be checked: the chat template rewrites the messages"
-    protected = protected_tokens(encoder.tokenizer.special_tokens, encoder.template.source)
-    partitioner = Partitioner(protected)
-    for start, end in itertools.pairwise(positions):
-        if not any(isinstance(part, SpecialToken) for part in partitioner.split(text[start:end])):
-            border = text[start + len(marks[0]) : end]
-            return (
-                f"the chat template separates turns by {border!r}, which is plain text in this"
-                " vocabulary: a message that contains it can pose as another turn"
-            )
-    return None
 
 
 def _fold_system(messages: list[Message]) -> list[Message]:

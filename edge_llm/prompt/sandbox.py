@@ -9,6 +9,7 @@ such as `replace` with a long replacement or `indent` with a great width.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from datetime import datetime
@@ -43,6 +44,9 @@ TEMPLATE_FAILURES = (
 """What a template can raise while it is compiled or rendered."""
 
 _SURGERY = frozenset({"replace", "split", "rsplit", "partition", "rpartition"})
+_TRIMS = frozenset({"strip", "lstrip", "rstrip", "trim", "removeprefix", "removesuffix"})
+_LISTS = re.compile(r"messages|tools|tool_calls|history|turns|docs|documents|list", re.IGNORECASE)
+"""Names that templates give to lists."""
 _CASE_CHANGERS = frozenset({"upper", "lower", "title", "capitalize", "swapcase", "casefold"})
 
 
@@ -105,32 +109,100 @@ class TemplateFacts:
     def __init__(self, tree: nodes.Template) -> None:
         self.names = frozenset(name.name for name in tree.find_all(nodes.Name))
         """Every variable that it reads or sets."""
-        methods = [
-            (call.node.attr, call.args)
-            for call in tree.find_all(nodes.Call)
-            if isinstance(call.node, nodes.Getattr)
-        ]
-        filters = [(f.name, f.args) for f in tree.find_all(nodes.Filter)]
+        calls = list(_string_calls(tree))
+        constants = _constants(tree)
         self.needles = frozenset(
-            args[0].value
-            for name, args in methods + filters
-            if name in _SURGERY
-            and args
-            and isinstance(args[0], nodes.Const)
-            and isinstance(args[0].value, str)
-            and args[0].value.strip()
+            text
+            for name, _, args in calls
+            if name in _SURGERY and args
+            for text in _texts_of(args[0], constants)
+            if text.strip()
         )
         """Texts that it cuts out of strings, or cuts strings at."""
-        constants = (const.value for const in tree.find_all(nodes.Const))
+        written = (const.value for const in tree.find_all(nodes.Const))
         self.texts = frozenset(
-            [value for value in constants if isinstance(value, str)]
+            [value for value in written if isinstance(value, str)]
             + [data.data for data in tree.find_all(nodes.TemplateData)]
         )
         """Every piece of text that it can write by itself."""
-        self.changes_case = any(name in _CASE_CHANGERS for name, _ in methods + filters) or any(
+        self.unshielded = frozenset(_unshielded(tree))
+        """What it may do to strings that `Shield` does not see through, for people."""
+        self.changes_case = any(name in _CASE_CHANGERS for name, _, _ in calls) or any(
             isinstance(const.value, str) and const.value in _CASE_CHANGERS
             for const in tree.find_all(nodes.Const)  # as in map('upper')
         )
+
+
+def _unshielded(tree: nodes.Template) -> Iterator[str]:
+    """Operations that can put a string together from parts which are harmless one by one."""
+    slices = [
+        part.arg
+        for part in tree.find_all(nodes.Getitem)
+        if isinstance(part.arg, nodes.Slice) and not _is_list(part.node)
+    ]
+    # One end alone only trims; both ends of one string can be put together without its middle.
+    if any(cut.step for cut in slices) or (
+        any(cut.start for cut in slices) and any(cut.stop for cut in slices)
+    ):
+        yield "takes slices of strings"
+    constants = _constants(tree)
+    for name, operand, args in _string_calls(tree):
+        texts = _texts_of(args[0], constants) if args else []
+        if name == "striptags" or (name == "reverse" and not _is_list(operand)):
+            yield f"uses {name!r}"
+        elif name in _SURGERY and args and not texts:
+            yield f"calls {name!r} with what it computes"
+        elif name in _TRIMS and any(text.strip() for text in texts):
+            yield f"trims {texts[0]!r}"
+
+
+def _constants(tree: nodes.Template) -> dict[str, list[str]]:
+    """The texts that each name is set to, where it is set to texts alone."""
+    found: dict[str, list[str]] = {}
+    computed: set[str] = set()
+    for assign in tree.find_all(nodes.Assign):
+        if not isinstance(assign.target, nodes.Name):
+            continue
+        if isinstance(assign.node, nodes.Const) and isinstance(assign.node.value, str):
+            found.setdefault(assign.target.name, []).append(assign.node.value)
+        else:
+            computed.add(assign.target.name)
+    return {name: texts for name, texts in found.items() if name not in computed}
+
+
+def _texts_of(node: nodes.Node, constants: dict[str, list[str]]) -> list[str]:
+    """What an expression can be, if it can be told: a text, or a name that stands for some."""
+    if isinstance(node, nodes.Const):
+        return [node.value] if isinstance(node.value, str) else []
+    return constants.get(node.name, []) if isinstance(node, nodes.Name) else []
+
+
+def _string_calls(
+    tree: nodes.Template,
+) -> Iterator[tuple[str, nodes.Node | None, list[nodes.Expr]]]:
+    """Filters and methods by name, with what they are applied to and their arguments."""
+    for call in tree.find_all(nodes.Call):
+        if isinstance(call.node, nodes.Getattr):
+            yield call.node.attr, call.node.node, call.args
+    for applied in tree.find_all(nodes.Filter):
+        yield applied.name, applied.node, applied.args
+
+
+def _is_list(node: nodes.Node | None) -> bool:
+    """Whether an expression surely is a list, as templates use them: by its name."""
+    if isinstance(node, nodes.Name):
+        return _LISTS.search(node.name) is not None
+    if isinstance(node, nodes.Getattr):
+        return _LISTS.search(node.attr) is not None
+    if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
+        return isinstance(node.arg.value, str) and _LISTS.search(node.arg.value) is not None
+    if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice):
+        return _is_list(node.node)
+    if isinstance(node, nodes.Filter):
+        return node.name in ("list", "map", "select", "selectattr", "rejectattr") or (
+            node.name in ("sort", "reverse", "dictsort") and _is_list(node.node)
+        )
+    return isinstance(node, nodes.List)
 
 
 class _Environment(ImmutableSandboxedEnvironment):

@@ -7,7 +7,7 @@ protected token was written by the template. All other text stays as it is, so t
 tests and trims see what they expect.
 
 Not covered: a template that builds strings from slices, from `striptags` or character by character.
-No template that was looked at does.
+No template that was looked at does; `ChatTemplate.unshielded` names what one may do of it.
 """
 
 from __future__ import annotations

@@ -35,19 +35,28 @@ class SpecialToken:
     """White space after the token belongs to it (as for Phi-3's `<|user|>`)."""
 
 
-class Tokenizer(Protocol):
-    """A loaded vocabulary: text to token ids and back. Safe to call from any thread."""
+class Vocabulary(Protocol):
+    """The tokens of a model, as far as they can be known without turning text into ids."""
 
     vocab_size: int
     bos_id: int | None
     eos_id: int | None
     add_bos: bool
     """Whether a sequence starts with BOS even where the template does not write it."""
-    adds_space_prefix: bool
-    """Whether text at the start, or after a special token, gets a leading space (SentencePiece)."""
     eog_ids: frozenset[int]
     """Every token that ends a turn."""
     special_tokens: tuple[SpecialToken, ...]
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes of one token, of any length; a control token gives its spelling."""
+        ...
+
+
+class Tokenizer(Vocabulary, Protocol):
+    """A loaded vocabulary: text to token ids and back. Safe to call from any thread."""
+
+    adds_space_prefix: bool
+    """Whether text at the start, or after a special token, gets a leading space (SentencePiece)."""
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text` with special tokens off and without BOS.
@@ -58,8 +67,4 @@ class Tokenizer(Protocol):
 
     def encode_inner(self, text: str) -> list[int]:
         """As `encode`, for text that continues other text: never adds a leading space."""
-        ...
-
-    def token_bytes(self, token_id: int) -> bytes:
-        """The bytes of one token, of any length; a control token gives its spelling."""
         ...

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edge_llm.hub.onnx import find_model, read_decoder, read_onnx
-from edge_llm.hub.resolve import models_folder
+from edge_llm.hub.packaged import models_folder
 from scripts.builtin.chat import CHAT_TEMPLATE, render_prompt
 from scripts.builtin.generator import Generator
 from scripts.builtin.gguf_copy import GGUFModel, read_gguf

@@ -117,6 +117,50 @@ def test_a_damaged_file_is_named(folder: Path) -> None:
     assert "1 files" in on_terminal(folder, "stats")
 
 
+def add_graph(folder: Path, name: str, **manifest: object) -> Path:
+    path = folder / "compiled" / name
+    path.mkdir(parents=True)
+    (path / "model.onnx").write_bytes(bytes(1000))
+    files = {"model.onnx": "0" * 64}
+    found = {"format": 1, "model": "tiny\x1b[31m/m.onnx", "provider": "QNN", "files": files}
+    (path / "manifest.json").write_text(json.dumps(found | manifest))
+    return path
+
+
+def test_compiled_graphs_are_listed_and_counted(folder: Path) -> None:
+    add_graph(folder, "0" * 32)
+    (add_graph(folder, "1" * 32) / "model.onnx").unlink()
+    (add_graph(folder, "2" * 32) / "manifest.json").write_text("[")
+    add_graph(folder, ".3.new")
+
+    listed = {graph["folder"]: graph for graph in json.loads(run(folder, "ls").stdout)["compiled"]}
+    stats = json.loads(run(folder, "stats").stdout)
+
+    assert [name[0] for name in sorted(listed)] == ["0", "1", "2"]
+    assert listed["0" * 32]["provider"] == "QNN"
+    assert listed["0" * 32]["problem"] is None
+    assert "missing" in listed["1" * 32]["problem"]
+    assert "manifest" in listed["2" * 32]["problem"]
+    assert stats["compiled"] == 3
+    assert stats["compiled_bytes"] == sum(graph["bytes"] for graph in listed.values())
+    shown = on_terminal(folder, "ls")
+    assert "compiled" in shown
+    assert "\x1b" not in shown
+    assert "3 graphs" in on_terminal(folder, "stats")
+
+
+def test_clear_removes_compiled_graphs_but_none_that_is_being_written(folder: Path) -> None:
+    add_graph(folder, "0" * 32)
+    fresh, abandoned = add_graph(folder, ".1.new"), add_graph(folder, ".2.old")
+    os.utime(abandoned, (0, 0))
+
+    cleared = json.loads(run(folder, "clear", "--yes").stdout)
+
+    assert (cleared["removed"], cleared["removed_compiled"]) == (2, 2)
+    assert cleared["freed_bytes"] > 4000 + 2000
+    assert list((folder / "compiled").iterdir()) == [fresh]
+
+
 def test_a_folder_that_is_not_there_is_empty(tmp_path: Path) -> None:
     absent = tmp_path / "absent"
 

@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from tests.cli.test_chat import COMMAND
-from tests.support.gguf_files import write_tiny_model
+from tests.support.gguf_files import (
+    F32,
+    Key,
+    TinySpec,
+    build_gguf,
+    tiny_metadata,
+    tiny_tensors,
+    write_tiny_model,
+)
 from tests.support.onnx_files import write_folder, write_json
 
 
@@ -69,6 +77,91 @@ def test_an_onnx_folder_is_described_from_its_graph(onnx: Path) -> None:
     assert found["inputs"][-1].endswith("and 3 more like it")
     assert found["template"]["turns_protected"] is True
     assert found["tokens"]["ends"] == ["<|endoftext|>", "<|im_end|>"]
+
+
+def test_quantisation_and_experts_are_counted(tmp_path: Path) -> None:
+    path = write_tiny_model(
+        tmp_path / "tiny.gguf", arch="qwen3moe", experts=4, storage="Q8_0", tied=False
+    )
+
+    found = record(str(path))
+
+    assert found["experts"] == {"count": 4, "used": 2}
+    experts = 2 * 4 * 3 * 32 * 64  # layers, experts, matrices, width, feed-forward
+    assert found["parameters"] - found["active_parameters"] == experts // 2
+    types = found["tensor_types"]
+    assert list(types) == ["Q8_0", "F32"]
+    assert sum(use["bytes"] for use in types.values()) == found["weights_bytes"]
+    assert sum(use["tensors"] for use in types.values()) > 20
+
+
+def test_memory_and_speed_are_given_at_several_contexts(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "tiny.gguf", context=5000)
+
+    found = record(str(path))
+
+    contexts = found["contexts"]
+    assert [line["context"] for line in contexts] == [1024, 2048, 4096, 5000]
+    per_token = 2 * 2 * 2 * 8 * 2  # layers, keys and values, KV heads, length, bytes
+    assert found["kv_bytes_per_token"] == per_token
+    assert contexts[1]["kv_cache_bytes"] == 2048 * per_token
+    totals = [line["total_bytes"] for line in contexts]
+    assert totals == sorted(totals)
+    rates = [line["tokens_per_s"] for line in contexts]
+    assert rates == sorted(rates, reverse=True)
+    assert found["speed"]["tokens_per_s"] >= rates[0] > 0
+    assert found["speed"]["bandwidth_bytes_per_s"] > 0
+
+
+def test_what_is_wrong_with_a_model_is_said(tmp_path: Path) -> None:
+    path = write_tiny_model(
+        tmp_path / "tiny.gguf",
+        context=1 << 27,  # half a terabyte
+        layers=32,
+        kv_heads=4,
+        chat_template="{% for m in messages %}[INST]{{ m.content[::2] }}[/INST]{% endfor %}",
+        extra=(Key("llama.rope.scaling.factor", F32, 8.0),),
+    )
+
+    warnings = "\n".join(record(str(path))["warnings"])
+
+    for text in ("turns", "slices of strings", "linearly by 8", "more memory than is free"):
+        assert text in warnings
+
+
+def test_a_file_without_eos_is_named_with_what_llama_cpp_takes_instead(tmp_path: Path) -> None:
+    spec = TinySpec()
+    keys = [key for key in tiny_metadata(spec) if key.name != "tokenizer.ggml.eos_token_id"]
+    path = tmp_path / "tiny.gguf"
+    path.write_bytes(build_gguf(keys, tiny_tensors(spec)))
+
+    (warning,) = record(str(path))["warnings"]
+
+    assert "names no EOS" in warning
+    assert "number 11 (',')" in warning
+
+
+def test_a_vision_part_beside_the_model_is_seen(tmp_path: Path) -> None:
+    template = "{% for m in messages %}{% if m.type == 'image' %}<image>{% endif %}{% endfor %}"
+    path = write_tiny_model(tmp_path / "tiny.gguf", chat_template=template)
+    assert record(str(path))["vision"]["supported"] is False
+    (tmp_path / "mmproj-tiny-f16.gguf").write_bytes(b"")
+
+    vision = record(str(path))["vision"]
+
+    assert vision["supported"] is True
+    assert vision["files"] == ["mmproj-tiny-f16.gguf"]
+
+
+def test_an_onnx_model_says_what_would_run_it(onnx: Path) -> None:
+    found = record(str(onnx), "--device", "cpu")
+
+    assert found["placement"]["nodes"] == {"CPUExecutionProvider": found["nodes"]}
+    assert found["placement"]["elsewhere"] == 0
+    assert next(iter(found["tensor_types"])) in ("float32", "int4 blocks")
+    assert found["tensor_types"]["int4 blocks"]["tensors"] >= 15
+    assert found["contexts"][-1]["context"] == found["context_length"]
+    assert found["warnings"] == []
 
 
 def test_loading_tells_what_runs_where(onnx: Path) -> None:

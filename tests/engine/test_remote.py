@@ -33,7 +33,7 @@ from edge_llm.errors import (
     RequestAbortedError,
     RuntimeClosedError,
 )
-from edge_llm.hub.resolve import ModelReference
+from edge_llm.hub.resolve import ModelLocation
 from edge_llm.types import SamplingParams
 from tests.support.crashing_worker import COMMAND, KILLS_AT_ONCE, KILLS_LATER, SLOW
 
@@ -42,7 +42,7 @@ HELLO = [{"role": "user", "content": "hello"}]
 
 
 def settings(name: str = "crashing", path: Path = Path("nowhere")) -> HostSettings:
-    return HostSettings(ModelReference(name, path), EdgeConfig())
+    return HostSettings(ModelLocation(name, path), EdgeConfig())
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from edge_llm.errors import (
     InvalidParameterError,
 )
 from edge_llm.hub.memory_estimate import MemoryEstimate
-from edge_llm.hub.resolve import ModelReference
+from edge_llm.hub.resolve import ModelLocation
 from edge_llm.prompt.encode import EncodedPrompt
 from edge_llm.prompt.thinking import ThinkingBudget
 from edge_llm.types import SamplingParams, TokenStatistics
@@ -134,11 +134,12 @@ def test_settings_arrive_with_an_absolute_path(
         provider="qnn",
         provider_options={"soc_model": "60"},
     )
-    settings = HostSettings(ModelReference("m", Path("m.gguf")), config, "{{ messages }}")
+    location = ModelLocation("m", Path("m.gguf"), {"temperature": 0.3})
+    settings = HostSettings(location, config, "{{ messages }}")
 
     arrived = wire.unpack_settings(through_pipe(wire.pack_settings(settings)))
 
-    assert arrived == replace(settings, reference=ModelReference("m", tmp_path / "m.gguf"))
+    assert arrived == replace(settings, reference=replace(location, path=tmp_path / "m.gguf"))
 
 
 @pytest.mark.parametrize(

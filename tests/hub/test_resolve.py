@@ -4,7 +4,8 @@ import pytest
 
 from edge_llm.errors import ModelNotFoundError
 from edge_llm.hub import resolve
-from edge_llm.hub.resolve import models_folder, resolve_model
+from edge_llm.hub.packaged import models_folder
+from edge_llm.hub.resolve import resolve_model
 
 
 def test_the_built_in_model_ships() -> None:

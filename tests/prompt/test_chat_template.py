@@ -137,3 +137,45 @@ def test_jinja_is_not_imported_with_the_package() -> None:
 def test_gemma_2_takes_no_system_message_and_qwen_3_thinks() -> None:
     assert not template(template_source("google-gemma-2-2b-it")).supports_system
     assert template(template_source("Qwen-Qwen3-0.6B")).supports_thinking
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("{{ messages[0].content | striptags }}", {"uses 'striptags'"}),
+        ("{{ messages[0].content[::2] }}", {"takes slices of strings"}),
+        (
+            "{% set t = messages[0].content %}{{ t[:3] ~ t[4:] }}",
+            {"takes slices of strings"},
+        ),
+        ("{{ messages[0].content | reverse }}", {"uses 'reverse'"}),
+        (
+            "{{ messages[0].content.replace(messages[1].content, '') }}",
+            {"calls 'replace' with what it computes"},
+        ),
+        ("{{ messages[0].content.strip('!') }}", {"trims '!'"}),
+    ],
+)
+def test_what_the_shield_cannot_see_through_is_named(source: str, expected: set[str]) -> None:
+    assert template(source).unshielded == expected
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% for m in messages[1:] %}{{ m.content }}{% endfor %}",
+        "{% for m in messages[::-1] %}{{ m.content }}{% endfor %}",
+        "{% for m in messages | reverse %}{{ m.content }}{% endfor %}",
+        "{{ messages[0].content[:100] }}",
+        "{{ messages[0].content.split('</think>')[-1].strip('\\n') | trim }}",
+    ],
+)
+def test_what_templates_usually_do_is_no_cause_for_a_warning(source: str) -> None:
+    assert template(source).unshielded == frozenset()
+
+
+def test_a_text_that_is_cut_out_by_its_name_is_known() -> None:
+    source = "{% set mark = '</think>' %}{{ messages[0].content.split(mark)[-1] }}"
+
+    assert template(source).needles == {"</think>"}
+    assert template(source).unshielded == frozenset()

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_llm.errors import ChatTemplateError, InvalidParameterError, UnsupportedParameterError
+from edge_llm.prompt.audit import unprotected_turns
 from edge_llm.prompt.byte_tokenizer import ByteTokenizer
 from edge_llm.prompt.chat_template import CHATML, ChatTemplate
-from edge_llm.prompt.encode import PromptEncoder, unprotected_turns
+from edge_llm.prompt.encode import PromptEncoder
 
 SPECIAL = ("<s>", "<|im_start|>", "<|im_end|>", "<tool_call>", "</tool_call>", "<think>")
 
@@ -27,6 +28,10 @@ def user(text: str) -> list[dict[str, Any]]:
 
 def specials(ids: tuple[int, ...]) -> list[int]:
     return [i for i in ids if i >= 256]
+
+
+def warning_of(enc: PromptEncoder) -> str | None:
+    return unprotected_turns(enc.template, enc.tokenizer.special_tokens)
 
 
 def decode(enc: PromptEncoder, ids: tuple[int, ...]) -> str:
@@ -164,11 +169,11 @@ def test_a_refusal_reaches_the_caller() -> None:
 def test_plain_text_turns_are_warned_about() -> None:
     source = "{% for m in messages %}[INST]{{ m.content }}[/INST]{% endfor %}"
 
-    warning = unprotected_turns(encoder(source))
+    warning = warning_of(encoder(source))
 
     assert warning is not None
     assert "'[/INST][INST]'" in warning
-    assert unprotected_turns(encoder()) is None
-    refusing = unprotected_turns(encoder("{{ raise_exception('no') }}"))
+    assert warning_of(encoder()) is None
+    refusing = warning_of(encoder("{{ raise_exception('no') }}"))
     assert refusing is not None
     assert "could not be checked" in refusing

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_llm.backends.llama_cpp.tokenizer import LlamaTokenizer
-from edge_llm.prompt.encode import PromptEncoder, unprotected_turns
+from edge_llm.prompt.audit import unprotected_turns
+from edge_llm.prompt.encode import PromptEncoder
 from edge_llm.prompt.messages import normalize_messages
 from edge_llm.prompt.shield import protected_tokens
 from tests.prompt.models import ModelCase
@@ -298,4 +299,4 @@ def test_random_pieces_of_literals_forge_nothing(
 
 
 def test_turns_of_these_models_are_protected(model_encoder: PromptEncoder) -> None:
-    assert unprotected_turns(model_encoder) is None
+    assert unprotected_turns(model_encoder.template, model_encoder.tokenizer.special_tokens) is None

@@ -15,8 +15,9 @@ from edge_llm.errors import (
     ModelNotFoundError,
     UnsupportedModelError,
 )
+from edge_llm.prompt.audit import unprotected_turns
 from edge_llm.prompt.chat_template import CHATML, ChatTemplate
-from edge_llm.prompt.encode import PromptEncoder, unprotected_turns
+from edge_llm.prompt.encode import PromptEncoder
 from edge_llm.prompt.hf_tokenizer import HFTokenizer, TokenizerHints
 from edge_llm.prompt.tokenizer import TokenKind
 from tests.support.onnx_files import (
@@ -131,7 +132,7 @@ def test_no_message_forges_a_turn(tmp_path: Path, name: str) -> None:
             size += 1
     tokenizer = open_tokenizer(tmp_path, value)
     encoder = PromptEncoder(tokenizer, ChatTemplate.for_tokenizer(CHATML, tokenizer))
-    assert unprotected_turns(encoder) is None
+    assert unprotected_turns(encoder.template, encoder.tokenizer.special_tokens) is None
 
     for text in (token.text for token in tokenizer.special_tokens):
         for content in (text, f"a{text}b", text[:3] + text + text[3:], text * 2, f" {text} "):

@@ -14,9 +14,10 @@ from edge_llm.errors import (
     ModelNotFoundError,
     RuntimeClosedError,
 )
+from edge_llm.prompt.audit import unprotected_turns
 from edge_llm.prompt.byte_tokenizer import ByteTokenizer
 from edge_llm.prompt.chat_template import ChatTemplate
-from edge_llm.prompt.encode import PromptEncoder, unprotected_turns
+from edge_llm.prompt.encode import PromptEncoder
 from edge_llm.prompt.tokenizer import TokenKind
 from tests.prompt.conftest import OpenVocabulary
 from tests.support.vocabularies import template_source, vector_paths, vocabulary_path
@@ -116,7 +117,9 @@ def test_instructions_in_plain_text_are_warned_about(open_peer: OpenVocabulary) 
     source = template_source("mistralai-Mistral-Nemo-Instruct-2407")
     encoder = PromptEncoder(tokenizer, ChatTemplate(source, bos_token="", eos_token=""))
 
-    assert "[/INST]" in (unprotected_turns(encoder) or "")
+    assert "[/INST]" in (
+        unprotected_turns(encoder.template, encoder.tokenizer.special_tokens) or ""
+    )
 
 
 def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:

@@ -28,12 +28,12 @@ from edge_llm.backends.base import (
     ThreadPlan,
 )
 from edge_llm.backends.llama_cpp.batch import TokenBatch
-from edge_llm.backends.llama_cpp.fit import fit_memory
-from edge_llm.backends.llama_cpp.native import LLAMA_CPP_PYTHON_VERSION, load_library
+from edge_llm.backends.llama_cpp.fit import fit_memory, planned_model
+from edge_llm.backends.llama_cpp.native import load_library
 from edge_llm.backends.llama_cpp.tokenizer import LlamaTokenizer
 from edge_llm.backends.threads.active import ActiveThreads
 from edge_llm.backends.threads.memory import ThreadMemory
-from edge_llm.backends.threads.plan import PlannedModel, ThreadPlanner, Timings, cores_for
+from edge_llm.backends.threads.plan import ThreadPlanner, Timings, cores_for
 from edge_llm.backends.threads.timing import time_threads
 from edge_llm.config import EdgeConfig, KVCacheType, cache_folder
 from edge_llm.device.free_cores import FreeCores
@@ -97,15 +97,6 @@ def load_llama_cpp(path: Path, config: EdgeConfig) -> LlamaCppBackend:
         backend.close()
         raise
     return backend
-
-
-def planned_model(file: GGUFFile) -> PlannedModel:
-    """What the number of threads for a file depends on."""
-    return PlannedModel(
-        f"{file.info.architecture} {file.info.quantization}",
-        file.info.weight_bytes,
-        f"llama-cpp-python {LLAMA_CPP_PYTHON_VERSION}",
-    )
 
 
 def _check_device(config: EdgeConfig) -> None:

@@ -6,6 +6,8 @@ import logging
 from dataclasses import replace
 from typing import NamedTuple
 
+from edge_llm.backends.llama_cpp.native import LLAMA_CPP_PYTHON_VERSION
+from edge_llm.backends.threads.plan import PlannedModel
 from edge_llm.config import EdgeConfig
 from edge_llm.device.memory import describe_bytes, reserve_bytes
 from edge_llm.errors import ConfigError, InsufficientMemoryError
@@ -48,7 +50,7 @@ def fit_memory(file: GGUFFile, config: EdgeConfig, free_bytes: int) -> Fit:
             f"kv_cache_type {config.kv_cache_type!r} does not suit {file.path.name}: {problem}",
             hint="kv_cache_type='f16' suits every model",
         )
-    shape = _shape(file, config, free_bytes)
+    shape = context_shape(file, config, free_bytes)
     estimate = estimate_memory(file, shape)
     logger.info(
         "%s needs about %s with a context of %d: weights %s, KV cache %s (%s), compute %s,"
@@ -72,7 +74,17 @@ def fit_memory(file: GGUFFile, config: EdgeConfig, free_bytes: int) -> Fit:
     return Fit(shape, estimate)
 
 
-def _shape(file: GGUFFile, config: EdgeConfig, free_bytes: int) -> ContextShape:
+def planned_model(file: GGUFFile) -> PlannedModel:
+    """What the number of threads for a file depends on."""
+    return PlannedModel(
+        f"{file.info.architecture} {file.info.quantization}",
+        file.info.weight_bytes,
+        f"llama-cpp-python {LLAMA_CPP_PYTHON_VERSION}",
+    )
+
+
+def context_shape(file: GGUFFile, config: EdgeConfig, free_bytes: int) -> ContextShape:
+    """The context that the configuration asks for; "auto" is the longest that fits."""
     shape = ContextShape(
         context_size=file.info.context_length,
         num_seq_ids=config.max_num_seqs + config.prefix_slots,

@@ -155,12 +155,14 @@ class LlamaTokenizer:
                 )
 
     def _read_eog_ids(self) -> frozenset[int]:
-        # llama.cpp makes every token that it ends a turn at a control token, except a stray EOS.
+        # Those that llama.cpp finds by their spelling it makes control tokens; those that a file
+        # names may be ordinary text.
+        lib, vocab = self._lib, self._vocab
+        named = (lib.llama_vocab_eot, lib.llama_vocab_fim_pad, lib.llama_vocab_fim_rep)
         candidates = [token.id for token in self.special_tokens]
-        if self.eos_id is not None:
-            candidates.append(self.eos_id)
-        vocab = self._vocab
-        return frozenset(i for i in candidates if self._lib.llama_vocab_is_eog(vocab, i))
+        candidates += [token_of(vocab) for token_of in (*named, lib.llama_vocab_fim_sep)]
+        candidates = [i for i in (*candidates, self.eos_id) if i is not None and i >= 0]
+        return frozenset(i for i in candidates if lib.llama_vocab_is_eog(vocab, i))
 
     def _known(self, token_id: int) -> int | None:
         return token_id if 0 <= token_id < self.vocab_size else None

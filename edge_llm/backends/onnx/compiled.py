@@ -19,14 +19,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from edge_llm.backends.onnx.compiled_store import FORMAT, MANIFEST, MODEL
 from edge_llm.backends.onnx.native import SessionSettings, open_session
 from edge_llm.backends.onnx.placement import Assignment, read_assignment
 from edge_llm.errors import EdgeLLMError
 
 logger = logging.getLogger(__name__)
 
-MODEL, MANIFEST = "model.onnx", "manifest.json"
-FORMAT = 1
 MAX_FOLDERS = 8
 """Kept at most; the one that was used longest ago goes first."""
 _BLOCK = 1 << 20
@@ -70,7 +69,8 @@ def open_compiled(path: Path, settings: SessionSettings, folder: Path, key: str)
         }
         session = open_session(path, replace(settings, entries=entries))
         assignment = read_assignment(session)
-        _keep(temporary, folder / key, assignment)
+        about = {"model": f"{path.parent.name}/{path.name}", "provider": settings.provider}
+        _keep(temporary, folder / key, assignment, about)
         return OpenedSession(session, assignment)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -96,7 +96,7 @@ def _reopen(folder: Path, settings: SessionSettings) -> OpenedSession | None:
     return OpenedSession(session, assignment)
 
 
-def _keep(temporary: Path, folder: Path, assignment: Assignment) -> None:
+def _keep(temporary: Path, folder: Path, assignment: Assignment, about: Mapping[str, str]) -> None:
     """Give what was compiled its name; a provider that wrote nothing is none that compiles."""
     files = [path for path in temporary.iterdir() if path.is_file()]
     if not (temporary / MODEL).is_file():
@@ -104,6 +104,7 @@ def _keep(temporary: Path, folder: Path, assignment: Assignment) -> None:
         return
     manifest = {
         "format": FORMAT,
+        **about,
         "files": {path.name: _digest(path) for path in files},
         "assignment": {provider: dict(ops) for provider, ops in assignment.items()},
     }

@@ -80,6 +80,27 @@ def fit_memory(
     return OnnxFit(size, num_rows, estimate)
 
 
+def estimate_rows(
+    file: OnnxFile, interface: DecoderInterface, context_size: int, num_rows: int
+) -> MemoryEstimate:
+    """What the model takes with rows of a context each."""
+    return MemoryEstimate(
+        weights=file.weight_bytes,
+        kv_cache=num_rows * interface.cache_bytes_per_token * context_size,
+        compute=MAX_LOGITS_BYTES,
+        overhead=BASE_BYTES,
+    )
+
+
+def largest_context(
+    file: OnnxFile, interface: DecoderInterface, num_rows: int, free_bytes: int
+) -> int:
+    """Tokens, a multiple of `CONTEXT_STEP`, that rows of them may have in `free_bytes`; else 0."""
+    room = free_bytes - estimate_rows(file, interface, 0, num_rows).total
+    row_bytes = max(1, num_rows * interface.cache_bytes_per_token)
+    return max(0, room // row_bytes // CONTEXT_STEP * CONTEXT_STEP)
+
+
 def _context_size(
     config: EdgeConfig, facts: OnnxConfig, interface: DecoderInterface, room: int
 ) -> int:

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_llm.backends.onnx.graph import DecoderGraph
-from edge_llm.backends.onnx.rows import RowCache
-from edge_llm.backends.onnx.store import KVStore
+from edge_llm.backends.onnx.row_store import RowStore
 from edge_llm.errors import UnsupportedModelError
 from edge_llm.hub.onnx import DecoderInterface, OnnxFile
 
@@ -114,14 +113,14 @@ def _of(interface: DecoderInterface) -> np.dtype[Any]:
     return np.dtype(interface.cache_dtype)
 
 
-class FixedStore(KVStore):
+class FixedStore(RowStore):
     """Rows of a `RowCache`, run one after the other through two graphs."""
 
     def __init__(
         self, prefill: FixedGraph, decode: FixedGraph, num_rows: int, max_len: int
     ) -> None:
+        super().__init__(decode.interface, num_rows, max_len)
         self.is_ragged = False
-        self.rows = RowCache(decode.interface, num_rows, max_len)
         self._graphs = (prefill, decode)
         self._max_len = max_len
         self._bindings: dict[tuple[int, int], Any] = {}
@@ -130,10 +129,6 @@ class FixedStore(KVStore):
         """Run both graphs once; see `DecoderGraph.try_out`."""
         for graph in self._graphs:
             graph.try_out(self._binding(graph, 0))
-
-    def length(self, seq_id: int) -> int:
-        """See `KVStore.length`."""
-        return self.rows.length(seq_id)
 
     def binding(self, seq_id: int) -> Any:
         """See `KVStore.binding`; of the graph that decodes."""
@@ -184,39 +179,8 @@ class FixedStore(KVStore):
                 graph.bind_cache(binding, pair, past, present)
         return binding
 
-    def decode(
-        self,
-        seq_ids: Sequence[int],
-        token_ids: Sequence[int],
-        into: NDArray[np.float32],
-        run_options: Any,
-    ) -> None:
-        """See `KVStore.decode`."""
-        for index, (seq_id, token_id) in enumerate(zip(seq_ids, token_ids, strict=True)):
-            into[index] = self.extend(seq_id, [token_id], 1, run_options)[0]
-
-    def copy(self, source: int, target: int, length: int) -> None:
-        """See `KVStore.copy`."""
-        self.rows.copy(source, target, length)
-
-    def truncate(self, seq_id: int, length: int) -> None:
-        """See `KVStore.truncate`."""
-        self.rows.set_length(seq_id, length)
-
-    def free(self, seq_id: int) -> None:
-        """See `KVStore.free`."""
-        self.rows.free(seq_id)
-
-    def state(self, seq_id: int) -> list[NDArray[Any]]:
-        """See `KVStore.state`."""
-        return self.rows.state(seq_id)
-
-    def restore(self, seq_id: int, parts: Sequence[NDArray[Any]]) -> None:
-        """See `KVStore.restore`."""
-        self.rows.restore(seq_id, parts)
-
     def close(self) -> None:
         """See `KVStore.close`."""
         self._bindings = {}
-        self.rows.close()
+        super().close()
         self._graphs[1].close()

@@ -88,17 +88,6 @@ class GrowingStore(KVStore):
         wanted = rows[len(rows) - num_outputs :]
         return np.array(wanted).reshape(num_outputs, self._graph.vocab_size)
 
-    def decode(
-        self,
-        seq_ids: Sequence[int],
-        token_ids: Sequence[int],
-        into: NDArray[np.float32],
-        run_options: Any,
-    ) -> None:
-        """See `KVStore.decode`."""
-        for index, (seq_id, token_id) in enumerate(zip(seq_ids, token_ids, strict=True)):
-            into[index] = self.extend(seq_id, [token_id], 1, run_options)[0]
-
     def copy(self, source: int, target: int, length: int) -> None:
         """See `KVStore.copy`."""
         if source in self._state:

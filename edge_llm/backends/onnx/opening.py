@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from edge_llm.backends.base import Placement
 from edge_llm.backends.onnx.compiled import OpenedSession, compiled_key, open_compiled
+from edge_llm.backends.onnx.compiled_store import compiled_folder
 from edge_llm.backends.onnx.fit import OnnxFit
 from edge_llm.backends.onnx.fixed import CHUNK, FixedGraph, FixedStore, fixed_extents
 from edge_llm.backends.onnx.graph import DecoderGraph
@@ -21,15 +22,12 @@ from edge_llm.backends.onnx.providers import PROVIDERS, Target, find_targets
 from edge_llm.backends.onnx.shared import SharedStore
 from edge_llm.backends.onnx.store import KVStore
 from edge_llm.backends.onnx.threads import SessionThreads
-from edge_llm.config import EdgeConfig, cache_folder
+from edge_llm.config import EdgeConfig
 from edge_llm.errors import DeviceUnavailableError, UnsupportedModelError
 from edge_llm.hub.fingerprint import content_fingerprint
 from edge_llm.hub.onnx import DecoderInterface, OnnxFile
 
 logger = logging.getLogger(__name__)
-
-COMPILED = "compiled"
-"""Folder beside the prefixes."""
 
 
 class OpenedModel(NamedTuple):
@@ -128,8 +126,7 @@ class Opener:
                 "fixed": dict(settings.fixed),
             }
         )
-        folder = cache_folder(self.config) / COMPILED
-        return open_compiled(self.file.path, settings, folder, key)
+        return open_compiled(self.file.path, settings, compiled_folder(self.config), key)
 
 
 def open_store(graph: DecoderGraph, fit: OnnxFit) -> KVStore:

@@ -10,26 +10,22 @@ from numpy.typing import NDArray
 
 from edge_llm.backends.onnx.decode import DecodeStep
 from edge_llm.backends.onnx.graph import DecoderGraph
-from edge_llm.backends.onnx.rows import RowCache, RowRange
-from edge_llm.backends.onnx.store import KVStore
+from edge_llm.backends.onnx.row_store import RowStore
+from edge_llm.backends.onnx.rows import RowRange
 
 MAX_BINDINGS = 64
 """Sets of bound buffers that are kept, one for each range of rows."""
 
 
-class SharedStore(KVStore):
+class SharedStore(RowStore):
     """Rows of a `RowCache`, run where they are."""
 
     def __init__(self, graph: DecoderGraph, num_rows: int, max_len: int) -> None:
+        super().__init__(graph.interface, num_rows, max_len)
         self.is_ragged = graph.interface.is_ragged
-        self.rows = RowCache(graph.interface, num_rows, max_len)
         self._graph = graph
         self._bindings: dict[RowRange, Any] = {}
         self._steps: dict[RowRange, DecodeStep] = {}
-
-    def length(self, seq_id: int) -> int:
-        """See `KVStore.length`."""
-        return self.rows.length(seq_id)
 
     def binding(self, seq_id: int) -> Any:
         """See `KVStore.binding`."""
@@ -97,27 +93,7 @@ class SharedStore(KVStore):
                 self._graph.bind_buffer(binding, (pair.past, pair.present), buffer)
         return binding
 
-    def copy(self, source: int, target: int, length: int) -> None:
-        """See `KVStore.copy`."""
-        self.rows.copy(source, target, length)
-
-    def truncate(self, seq_id: int, length: int) -> None:
-        """See `KVStore.truncate`."""
-        self.rows.set_length(seq_id, length)
-
-    def free(self, seq_id: int) -> None:
-        """See `KVStore.free`."""
-        self.rows.free(seq_id)
-
-    def state(self, seq_id: int) -> list[NDArray[Any]]:
-        """See `KVStore.state`."""
-        return self.rows.state(seq_id)
-
-    def restore(self, seq_id: int, parts: Sequence[NDArray[Any]]) -> None:
-        """See `KVStore.restore`."""
-        self.rows.restore(seq_id, parts)
-
     def close(self) -> None:
         """See `KVStore.close`."""
         self._bindings, self._steps = {}, {}
-        self.rows.close()
+        super().close()

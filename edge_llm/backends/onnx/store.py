@@ -34,7 +34,6 @@ class KVStore(ABC):
             BackendError: the library failed; the sequence is as it was.
         """
 
-    @abstractmethod
     def decode(
         self,
         seq_ids: Sequence[int],
@@ -44,9 +43,13 @@ class KVStore(ABC):
     ) -> None:
         """Run one token of each sequence and write their logits (sequences, vocab).
 
+        One sequence after the other, where nothing better can be done.
+
         Raises:
             BackendError: the library failed; the sequences are as they were.
         """
+        for index, (seq_id, token_id) in enumerate(zip(seq_ids, token_ids, strict=True)):
+            into[index] = self.extend(seq_id, [token_id], 1, run_options)[0]
 
     @abstractmethod
     def copy(self, source: int, target: int, length: int) -> None:

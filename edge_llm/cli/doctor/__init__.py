@@ -1,0 +1,1 @@
+"""`edge-llm doctor`: what this machine and this installation are, and what to do about it."""
