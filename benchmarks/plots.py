@@ -16,7 +16,7 @@ PLOTS = Path(__file__).parent / "plots"
 
 def draw_scaling(found: Scaling, folder: Path = PLOTS) -> None:
     """Tokens per second against sequences: ours, the peer, and the two ceilings."""
-    pyplot = _pyplot()
+    pyplot = open_pyplot()
     if pyplot is None:
         return
     figure, axes = pyplot.subplots(figsize=(6, 4))
@@ -33,14 +33,14 @@ def draw_scaling(found: Scaling, folder: Path = PLOTS) -> None:
     axes.set_xlabel("sequences that speak together")
     axes.set_ylabel("tokens per second, all together")
     axes.set_title("Decoding a random 0.5B, Q4_0")
-    _save(figure, axes, folder / "scaling.svg")
+    save_plot(figure, axes, folder / "scaling.svg")
 
 
 def draw_pacing(
     figures: Mapping[str, Figure], slowdowns: Sequence[float], folder: Path = PLOTS
 ) -> None:
     """The prompt's rate against the gap of those who speak, one point for each setting."""
-    pyplot = _pyplot()
+    pyplot = open_pyplot()
     if pyplot is None:
         return
     figure, axes = pyplot.subplots(figsize=(6, 4))
@@ -54,7 +54,7 @@ def draw_pacing(
     axes.set_xlabel("gap of a speaking sequence, p95, to its gap alone")
     axes.set_ylabel("rate of the arriving prompt, to its rate alone")
     axes.set_title("max_decode_slowdown: silence against progress")
-    _save(figure, axes, folder / "pacing.svg")
+    save_plot(figure, axes, folder / "pacing.svg")
 
 
 def _spread(repeats: Sequence[Sequence[float]], middle: Sequence[float]) -> list[list[float]]:
@@ -64,7 +64,7 @@ def _spread(repeats: Sequence[Sequence[float]], middle: Sequence[float]) -> list
     return [below, above]
 
 
-def _pyplot() -> Any:
+def open_pyplot() -> Any:
     try:
         import matplotlib
     except ModuleNotFoundError:
@@ -77,7 +77,7 @@ def _pyplot() -> Any:
     return pyplot
 
 
-def _save(figure: Any, axes: Any, path: Path) -> None:
+def save_plot(figure: Any, axes: Any, path: Path) -> None:
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[0]:

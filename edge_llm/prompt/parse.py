@@ -1,23 +1,25 @@
 """An answer's text, as it is generated, to plain text, reasoning and tool calls.
 
-Knows the `<think>` and `<tool_call>` markers of the Qwen and Hermes families. Where the text is cut
-into pieces makes no difference. Not thread-safe: one `OutputParser` per answer.
+Knows the `<think>` marker and those of `call_formats`. Where the text is cut into pieces makes no
+difference. Not thread-safe: one `OutputParser` per answer.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
+
+from edge_llm.prompt.call_formats import CALL_FORMATS, JSON_CALLS, ParsedToolCall
 
 THINK_OPEN = "<think>"
 THINK_CLOSE = "</think>"
-CALL_OPEN = "<tool_call>"
-CALL_CLOSE = "</tool_call>"
-MARKERS = frozenset({THINK_OPEN, THINK_CLOSE, CALL_OPEN, CALL_CLOSE})
+_CALL_OPENS = {format.open: format for format in CALL_FORMATS}
+MARKERS = frozenset(
+    {THINK_OPEN, THINK_CLOSE, *_CALL_OPENS, *(format.close for format in CALL_FORMATS)}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +34,6 @@ class ReasoningDelta:
     """More of what the model thinks before it answers."""
 
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedToolCall:
-    """One whole call, as the model wrote it: neither the name nor the arguments are validated."""
-
-    name: str
-    arguments: dict[str, Any]
 
 
 Segment = TextDelta | ReasoningDelta | ParsedToolCall
@@ -62,6 +56,7 @@ class OutputParser:
         """`starts_in_thinking`: the prompt already ended with `<think>`."""
         self._state = _State.REASONING if starts_in_thinking else _State.TEXT
         self._buffer = ""
+        self._format = JSON_CALLS
         self._searched = 0  # length of the call's text already searched for its end
         self._at_start = True  # nothing but white space since the last marker
         self._after_marker = False
@@ -79,7 +74,8 @@ class OutputParser:
         rest, self._buffer = self._buffer, ""
         if self._state is _State.CALL:
             # Many models end the turn instead of closing the call.
-            return [_parse_call(rest) or TextDelta(CALL_OPEN + rest)]
+            calls = self._format.parse(rest)
+            return [*calls] if calls else [TextDelta(self._format.open + rest)]
         if self._after_marker and self._at_start:
             rest = rest.lstrip()
         if self._state is _State.REASONING:
@@ -101,11 +97,10 @@ class OutputParser:
             return False
         marker = found[1]
         self._buffer = self._buffer[end + len(marker) :]
-        self._state = {
-            THINK_OPEN: _State.REASONING,
-            THINK_CLOSE: _State.TEXT,
-            CALL_OPEN: _State.CALL,
-        }[marker]
+        if marker in _CALL_OPENS:
+            self._state, self._format = _State.CALL, _CALL_OPENS[marker]
+        else:
+            self._state = _State.REASONING if marker == THINK_OPEN else _State.TEXT
         self._at_start = self._after_marker = True
         self._searched = 0
         return True
@@ -118,7 +113,7 @@ class OutputParser:
     def _markers(self) -> tuple[str, ...]:
         if self._state is _State.REASONING:
             return (THINK_CLOSE,)
-        return (CALL_OPEN, THINK_OPEN) if self._at_start else (CALL_OPEN,)
+        return (*_CALL_OPENS, THINK_OPEN) if self._at_start else (*_CALL_OPENS,)
 
     def _next_marker(self) -> tuple[int, str] | None:
         """Where the next marker starts, and which it is."""
@@ -129,8 +124,8 @@ class OutputParser:
         at, marker = min(hits)
         if marker == THINK_OPEN and self._buffer[:at].strip():
             # Words come first, so this one is text; a call may still follow it.
-            calls = [hit for hit in hits if hit[1] == CALL_OPEN]
-            return calls[0] if calls else None
+            calls = [hit for hit in hits if hit[1] in _CALL_OPENS]
+            return min(calls) if calls else None
         return at, marker
 
     def _safe_length(self) -> int:
@@ -163,19 +158,20 @@ class OutputParser:
             segments.append(kind(text))
 
     def _step_call(self, segments: list[Segment]) -> bool:
-        """Look for the end of the call; a marker inside a JSON string is part of the string."""
-        at = self._buffer.find(CALL_CLOSE, max(0, self._searched - len(CALL_CLOSE) + 1))
+        """Look for the end of the call; a marker inside a string is part of the string."""
+        close = self._format.close
+        at = self._buffer.find(close, max(0, self._searched - len(close) + 1))
         while at >= 0 and _inside_string(self._buffer[:at]):
-            at = self._buffer.find(CALL_CLOSE, at + 1)
+            at = self._buffer.find(close, at + 1)
         if at < 0:
             self._searched = len(self._buffer)
             return False
         body = self._buffer[:at]
-        self._buffer = self._buffer[at + len(CALL_CLOSE) :]
-        call = _parse_call(body)
-        segments.append(call or TextDelta(CALL_OPEN + body + CALL_CLOSE))
+        self._buffer = self._buffer[at + len(close) :]
+        calls = self._format.parse(body)
+        segments += calls or [TextDelta(self._format.open + body + close)]
         self._state = _State.TEXT
-        self._at_start = self._after_marker = call is not None
+        self._at_start = self._after_marker = bool(calls)
         return True
 
 
@@ -231,34 +227,6 @@ def _spoken_value(value: object) -> str:
 
 
 def _inside_string(body: str) -> bool:
-    """Whether a JSON string is still open at the end of `body`."""
+    """Whether a quoted string is still open at the end of `body`."""
     quotes = re.sub(r"\\.", "", body, flags=re.DOTALL).count('"')
     return quotes % 2 == 1
-
-
-def _parse_call(body: str) -> ParsedToolCall | None:
-    """The call that `body` spells, or None where it is not one."""
-    call = _load_json(body)
-    if not isinstance(call, dict):
-        return None
-    name = call.get("name")
-    arguments = call.get("arguments", call.get("parameters"))
-    if arguments is None or arguments == "":
-        arguments = {}
-    elif isinstance(arguments, str):
-        arguments = _load_json(arguments)
-    if not isinstance(name, str) or not name or not isinstance(arguments, dict):
-        return None
-    return ParsedToolCall(name, arguments)
-
-
-def _load_json(text: str) -> object:
-    """The value that `text` spells in strict JSON, or None."""
-    try:
-        return json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name!r} is not JSON")

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from edge_llm.engine.host import ModelFacts
 from edge_llm.engine.request import SequenceEvent
+from edge_llm.prompt.call_formats import ParsedToolCall
 from edge_llm.prompt.encode import EncodedPrompt
 from edge_llm.prompt.parse import (
     OutputParser,
-    ParsedToolCall,
     ReasoningDelta,
     Segment,
     TextDelta,

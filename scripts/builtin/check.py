@@ -6,6 +6,7 @@ It compares tokens, logits and greedy answers; needs torch and llama.cpp in one 
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from scripts.builtin.chat import CHAT_TEMPLATE, IM_END, Message, render_body, render_prompt
+from scripts.builtin.chat import CHAT_TEMPLATE, END, Message, render_body, render_prompt
 from scripts.builtin.export import load_model
 from scripts.builtin.generator import Conversation, Generator
 from scripts.builtin.model import Transformer
@@ -54,24 +55,39 @@ def _check_tokens(tokenizer: Tokenizer, runner: Runner, conversation: Conversati
 
 
 def _check_template(messages: tuple[Message, ...]) -> None:
-    if any("'" in str(call.arguments) for m in messages for call in m.calls if not m.is_compact):
-        # Jinja's own tojson escapes apostrophes; programs that serve models replace it.
-        messages = tuple(m for m in messages if not m.calls)
-    template = ImmutableSandboxedEnvironment().from_string(CHAT_TEMPLATE)
-    plain = [_to_openai(message) for message in messages if not message.is_compact]
-    expected = render_prompt(tuple(m for m in messages if not m.is_compact))
-    if not expected.isascii():
-        return
-    if template.render(messages=plain, add_generation_prompt=True) != expected:
-        raise ValueError(f"the template does not render {expected!r}")
+    environment = ImmutableSandboxedEnvironment()
+    # Jinja's own tojson escapes apostrophes and more; programs that serve models replace it.
+    environment.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
+    tools, turns = _to_openai(messages)
+    rendered = environment.from_string(CHAT_TEMPLATE).render(
+        messages=turns, tools=tools, add_generation_prompt=True
+    )
+    learned = [m for m in messages if m.is_unsure]
+    if not learned and rendered != render_prompt(messages):
+        raise ValueError(f"the template does not render {render_prompt(messages)!r}")
 
 
-def _to_openai(message: Message) -> dict[str, object]:
-    calls = [
-        {"type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-        for call in message.calls
-    ]
-    return {"role": message.role, "content": message.content, "tool_calls": calls}
+def _to_openai(messages: tuple[Message, ...]) -> tuple[list[object], list[object]]:
+    """The tools and the messages as an application sends them."""
+    tools: list[object] = []
+    turns: list[object] = []
+    for message in messages:
+        if message.role == "tools":
+            tools += [_to_tool(line) for line in message.content.splitlines()]
+            continue
+        calls = [
+            {"type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.calls
+        ]
+        turns.append({"role": message.role, "content": message.content, "tool_calls": calls})
+    return tools, turns
+
+
+def _to_tool(line: str) -> object:
+    name, _, slots = line.removesuffix(")").partition("(")
+    properties = {slot: {"type": "string"} for slot in slots.split(",") if slot}
+    parameters = {"type": "object", "properties": properties}
+    return {"type": "function", "function": {"name": name, "parameters": parameters}}
 
 
 def _compare_outputs(
@@ -104,7 +120,7 @@ def _llama_logits(runner: Runner, ids: list[int]) -> NDArray[np.float32]:
 
 def _torch_answer(model: Transformer, tokenizer: Tokenizer, prompt: str) -> str:
     ids = tokenizer.encode(prompt).ids
-    start, end_id = len(ids), tokenizer.token_to_id(IM_END)
+    start, end_id = len(ids), tokenizer.token_to_id(END)
     while len(ids) - start < MAX_ANSWER_TOKENS:
         token = int(_torch_logits(model, ids)[-1].argmax())
         if token == end_id:

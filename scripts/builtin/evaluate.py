@@ -1,166 +1,314 @@
-"""Measures a model: how often its calls and its words are exactly right.
+"""Measures a model through the runtime: how often it is right, and whether it knows when it is not.
 
-A GGUF file runs through llama.cpp, an ONNX file or folder through onnxruntime.
+Prompts go through the model's own chat template, answers through the runtime's own parser.
 """
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
+import math
 import time
-from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, NamedTuple
 
-from scripts.builtin.chat import Answer, Message, parse_answer, render_prompt
+from edge_llm.config import EdgeConfig
+from edge_llm.engine.request import EngineRequest
+from edge_llm.errors import ContextLengthExceededError
+from edge_llm.prompt.call_formats import ParsedToolCall
+from edge_llm.prompt.parse import OutputParser, TextDelta
+from edge_llm.runtime.local import LocalModel, load_local_model
+from edge_llm.types import SamplingParams
+from scripts.builtin.chat import Message
 from scripts.builtin.generator import Conversation, Generator, Kind, Source
-from scripts.builtin.intents import find_faults
-from scripts.builtin.plain import all_cases
-from scripts.builtin.runner import CONTEXT_TOKENS
-from scripts.builtin.speech import REFUSAL
+from scripts.builtin.intents import INTENT_SLOTS, SlotType, ToolCall, find_faults, slot_type
 
+MAX_TOKENS = 320
+AT_ONCE = 16
+"""Requests that the engine has at a time."""
+
+_COMMANDS = (Kind.COMMAND,)
 SUITES: dict[str, Source] = {
-    "own distribution": Source(),
-    "unseen names": Source(unseen_names=True, bare=True),
-    "held-out patterns": Source(held_out_patterns=True, bare=True),
+    "test patterns": Source(True, bare=True, slips=0.0, kinds=_COMMANDS, num_commands=1),
+    "test patterns, 15 % word errors": Source(
+        True, bare=True, slips=0.15, kinds=_COMMANDS, num_commands=1
+    ),
+    "trained patterns": Source(bare=True, slips=0.0, kinds=_COMMANDS, num_commands=1),
+    "trained patterns, 15 % word errors": Source(
+        bare=True, slips=0.15, kinds=_COMMANDS, num_commands=1
+    ),
+    "unseen names": Source(
+        unseen_names=True, bare=True, slips=0.0, kinds=_COMMANDS, num_commands=1
+    ),
+    "two commands": Source(bare=True, slips=0.0, kinds=_COMMANDS, num_commands=2),
+    "three commands": Source(bare=True, slips=0.0, kinds=_COMMANDS, num_commands=3),
+    "listed home": Source(slips=0.0, kinds=_COMMANDS, num_commands=1, has_home=True),
+    "follow-ups and corrections": Source(slips=0.0, kinds=(Kind.FOLLOW_UP,)),
+    "what the home lacks": Source(slips=0.0, kinds=(Kind.ABSENT,)),
+    "without a tool for it": Source(slips=0.0, kinds=(Kind.UNOFFERED,)),
+    "small talk and time": Source(slips=0.0, kinds=(Kind.SMALL_TALK, Kind.TIME)),
+    "tool results": Source(slips=0.0, kinds=(Kind.TOOL_RESULT,)),
+    "out of scope, test lines": Source(True, bare=True, slips=0.0, kinds=(Kind.REFUSED,)),
 }
 
 
-class AnyRunner(Protocol):
-    """What runs a model."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a model is asked: messages and tools as an application sends them."""
 
-    def tokenize(self, text: str) -> list[int]:
-        """The token ids of `text`, control tokens recognised."""
-        ...
-
-    def answer(self, prompt: str) -> str:
-        """What the model writes after `prompt`, up to the end mark."""
-        ...
+    messages: Sequence[Mapping[str, Any]]
+    tools: Sequence[Mapping[str, Any]] = ()
 
 
-@dataclass(slots=True)
-class Score:
-    """Counts of one test."""
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a model answered, and how sure it was."""
 
-    num_total: int = 0
-    num_exact: int = 0
-    """Calls and text are both exactly right."""
-    num_calls_right: int = 0
-    num_invalid: int = 0
-    """The answer cannot be parsed, is empty, or has a call outside the table."""
-    by_kind: dict[Kind, list[int]] = field(default_factory=dict)
-    """Right calls and total of each kind of turn."""
-    failures: list[dict[str, str]] = field(default_factory=list)
+    calls: list[ToolCall]
+    text: str
+    unsure: float
+    """Probability of the unsure token at the first token of the answer; 0 to 1."""
+    is_unsure: bool
+    """Whether the answer opens with that token."""
+    logprob: float
+    """Mean log-probability of the answer's tokens, in nats."""
+    min_logprob: float
+    num_tokens: int
 
-    def add(self, conversation: Conversation, written: str) -> None:
-        """Counts one answer, `written`, against the one in `conversation`."""
-        last = conversation.messages[-1]
-        right = self._has_right_calls(conversation, written)
-        self.num_total += 1
-        self.num_calls_right += right
-        self.num_exact += right and _parse(written).text == last.content
-        self.num_invalid += not is_valid(written)
-        counts = self.by_kind.setdefault(conversation.kind, [0, 0])
-        counts[0] += right
-        counts[1] += 1
-        if not right:
-            asked = conversation.messages[-2].content
-            kind = conversation.kind.value
-            self.failures.append({"kind": kind, "asked": asked, "written": written})
 
-    def _has_right_calls(self, conversation: Conversation, written: str) -> bool:
-        answer = _parse(written)
-        expected = list(conversation.messages[-1].calls)
-        if answer.calls != expected or not answer.text:
+class Timed(NamedTuple):
+    """How long an answer took, in seconds from when it was asked for."""
+
+    first_s: float
+    whole_s: float
+    num_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One conversation of a suite and what the model made of its last turn."""
+
+    conversation: Conversation
+    reply: Reply
+
+    @property
+    def asked(self) -> str:
+        """What the user said last."""
+        return next(m.content for m in reversed(self.conversation.messages) if m.role == "user")
+
+    @property
+    def expected(self) -> Message:
+        """The turn to be written."""
+        return self.conversation.messages[-1]
+
+    @property
+    def is_right(self) -> bool:
+        """All calls with all slots; without a call, the very words and whether to be unsure."""
+        if self.reply.is_unsure != self.expected.is_unsure:
             return False
-        # Without a call the words are the answer: a refusal must be the refusal.
-        return bool(expected) or answer.text == conversation.messages[-1].content
+        if self.expected.calls:
+            return self.reply.calls == list(self.expected.calls) and bool(self.reply.text)
+        return not self.reply.calls and self.reply.text == self.expected.content
+
+    @property
+    def is_valid(self) -> bool:
+        """It says something, and every call is one of the table with slots of the right type."""
+        faults = [fault for call in self.reply.calls for fault in find_faults(call)]
+        return bool(self.reply.text.strip()) and "<|" not in self.reply.text and not faults
+
+    @property
+    def has_copied(self) -> bool:
+        """Whether every name, area and text that was said is in the calls, letter by letter."""
+        return _copied(self.expected.calls) == _copied(self.reply.calls)
+
+
+class Examiner:
+    """One loaded model that answers greedily."""
+
+    def __init__(self, path: str, *, threads: int = 1, **options: Any) -> None:
+        config = EdgeConfig(
+            model=path, threads=threads, max_num_seqs=AT_ONCE, cache_max_mb=0, **options
+        )
+        self.model: LocalModel = load_local_model(config)
+        token = self.model.facts.unsure_token_id
+        self._watched = () if token is None else (token,)
+
+    def ask(
+        self, asked: Iterable[Asked], *, told: Callable[[int], None] = lambda _: None
+    ) -> list[Reply]:
+        """The answers to all of `asked`, in their order; `told` hears of each that is done."""
+        return asyncio.run(self._ask(list(asked), told))
+
+    def time(self, asked: Asked) -> Timed:
+        """Answers one request alone, encoding included, by the clock."""
+        return asyncio.run(self._time(asked))
+
+    def close(self) -> None:
+        """Free the model."""
+        self.model.close()
+
+    async def _ask(self, asked: list[Asked], told: Callable[[int], None]) -> list[Reply]:
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def one(item: Asked) -> Reply:
+            async with gate:
+                reply = await self._answer(item)
+            told(1)
+            return reply
+
+        return await asyncio.gather(*(one(item) for item in asked))
+
+    async def _time(self, asked: Asked) -> Timed:
+        started = time.perf_counter()
+        first, num_tokens = started, 0
+        async for event in self.model.generate(self._request(asked)):
+            if num_tokens == 0:
+                first = time.perf_counter()
+            num_tokens += len(event.token_ids)
+        return Timed(first - started, time.perf_counter() - started, num_tokens)
+
+    def _request(self, asked: Asked) -> EngineRequest:
+        facts = self.model.facts
+        prompt = self.model.encode(asked.messages, asked.tools or None)
+        room = facts.max_model_len - len(prompt.token_ids)
+        return EngineRequest(
+            token_ids=tuple(prompt.token_ids),
+            params=SamplingParams(temperature=0.0, max_tokens=min(MAX_TOKENS, room)),
+            visible_tokens=facts.visible_tokens,
+            statistics=1,
+            watched_ids=self._watched,
+        )
+
+    async def _answer(self, asked: Asked) -> Reply:
+        parser = OutputParser()
+        segments: list[Any] = []
+        logprobs: list[float] = []
+        unsure = -math.inf
+        first: int | None = None
+        async for event in self.model.generate(self._request(asked)):
+            segments += parser.add(event.text)
+            for statistics in event.statistics:
+                if statistics is None:
+                    continue
+                if first is None:
+                    first = statistics.token_id
+                    unsure = statistics.watched_logprobs[0] if self._watched else -math.inf
+                logprobs.append(statistics.logprob)
+        segments += parser.finish()
+        return Reply(
+            calls=[
+                ToolCall(s.name, s.arguments) for s in segments if isinstance(s, ParsedToolCall)
+            ],
+            text="".join(s.text for s in segments if isinstance(s, TextDelta)),
+            unsure=math.exp(unsure),
+            is_unsure=first is not None and first in self._watched,
+            logprob=sum(logprobs) / max(1, len(logprobs)),
+            min_logprob=min(logprobs, default=0.0),
+            num_tokens=len(logprobs),
+        )
+
+
+def draw_cases(source: Source, count: int, seed: int) -> list[Conversation]:
+    """Conversations of another seed than training has: none is shared but by chance."""
+    return list(itertools.islice(Generator(f"evaluate/{seed}", source), count))
+
+
+def to_asked(conversation: Conversation) -> Asked:
+    """The messages before the last, and the tools, as an application sends them."""
+    turns = [m for m in conversation.messages[:-1] if m.role != "tools"]
+    tools = [
+        _to_tool(line)
+        for m in conversation.messages
+        if m.role == "tools"
+        for line in m.content.splitlines()
+    ]
+    return Asked([_to_openai(m, i) for i, m in enumerate(turns)], tools)
+
+
+def run_suite(
+    examiner: Examiner,
+    source: Source,
+    count: int,
+    seed: int,
+    *,
+    told: Callable[[int], None] = lambda _: None,
+) -> list[Case]:
+    """`count` conversations of `source`, answered; those that do not fit are left out."""
+    drawn = [c for c in draw_cases(source, count, seed) if _fits(examiner, c)]
+    replies = examiner.ask(map(to_asked, drawn), told=told)
+    return [Case(c, reply) for c, reply in zip(drawn, replies, strict=True)]
+
+
+def auroc(higher: Sequence[float], lower: Sequence[float]) -> float:
+    """Probability that a value of `higher` is above one of `lower`, ties counted half.
+
+    Source: Hanley and McNeil, 1982.
+    """
+    ordered = sorted([(v, 1) for v in higher] + [(v, 0) for v in lower])
+    rank, total = 0, 0.0
+    for _, group in itertools.groupby(ordered, key=lambda pair: pair[0]):
+        labels = [label for _, label in group]
+        total += sum(labels) * (rank + (len(labels) + 1) / 2)
+        rank += len(labels)
+    n, m = len(higher), len(lower)
+    return (total - n * (n + 1) / 2) / (n * m) if n and m else math.nan
 
 
 def evaluate(path: Path, *, count: int, seed: int) -> None:
-    """Prints the scores of the file at `path` as JSON, with a few failures of each test."""
-    runner = _open_runner(path)
-    started = time.monotonic()
-    report: dict[str, object] = {
-        name: _run_suite(runner, source, count, seed) for name, source in SUITES.items()
-    }
-    report["plain sentences"] = _run_plain(runner)
-    report["seconds"] = round(time.monotonic() - started, 1)
+    """Prints the scores of the model at `path` as JSON, with a few failures of each suite."""
+    examiner = Examiner(str(path))
+    report: dict[str, object] = {}
+    for name, source in SUITES.items():
+        cases = run_suite(examiner, source, count, seed)
+        wrong = [case for case in cases if not case.is_right]
+        report[name] = {
+            "right": 1 - len(wrong) / max(1, len(cases)),
+            "invalid": sum(not case.is_valid for case in cases),
+            "failures": [[c.asked, c.reply.calls, c.reply.text, c.reply.unsure] for c in wrong[:9]],
+        }
+    examiner.close()
     print(json.dumps(report, indent=1, ensure_ascii=False))
 
 
-def _open_runner(path: Path) -> AnyRunner:
-    # Imported here: neither library is needed for the other's files.
-    if path.suffix == ".gguf":
-        from scripts.builtin.runner import Runner
-
-        return Runner(path)
-    from scripts.builtin.onnx_runner import OnnxRunner
-
-    return OnnxRunner(path)
-
-
-def _run_suite(runner: AnyRunner, source: Source, count: int, seed: int) -> dict[str, object]:
-    score = Score()
-    # Another seed than training has: no conversation is shared but by chance.
-    drawn = iter(Generator(f"evaluate/{seed}", source))
-    fitting = (c for c in drawn if _fits(runner, c))
-    for conversation in itertools.islice(fitting, count):
-        prompt = render_prompt(conversation.messages[:-1])
-        score.add(conversation, runner.answer(prompt))
-    return {
-        "total": score.num_total,
-        "calls right": round(score.num_calls_right / score.num_total, 4),
-        "calls and words right": round(score.num_exact / score.num_total, 4),
-        "invalid": score.num_invalid,
-        "by kind": {kind.value: f"{n[0]}/{n[1]}" for kind, n in score.by_kind.items()},
-        "questions answered with a call": _count_called(score),
-        "failures": score.failures[:12],
-    }
-
-
-def _fits(runner: AnyRunner, conversation: Conversation) -> bool:
-    """Whether prompt and right answer fit in the context; training leaves out the others too."""
-    return len(runner.tokenize(render_prompt(conversation.messages))) <= CONTEXT_TOKENS
-
-
-def _count_called(score: Score) -> str:
-    """How many failures are questions to refuse that were answered with a call."""
-    called = Counter(
-        "call" if failure["written"].startswith("<tool_call>") else "words"
-        for failure in score.failures
-        if failure["kind"] == Kind.REFUSED.value
-    )
-    return f"{called['call']}/{score.by_kind.get(Kind.REFUSED, [0, 0])[1]}"
-
-
-def _run_plain(runner: AnyRunner) -> dict[str, object]:
-    """Scores of the hand-written sentences: commands and sentences to refuse apart."""
-    counts: Counter[str] = Counter()
-    failures = []
-    for case in all_cases():
-        written = runner.answer(render_prompt((Message("user", case.asked),)))
-        answer = _parse(written)
-        right = answer.calls == case.calls and (bool(case.calls) or answer.text == REFUSAL)
-        kind = "commands" if case.calls else "refusals"
-        counts[kind] += 1
-        counts[f"{kind} right"] += right
-        counts["refusals answered with a call"] += not case.calls and bool(answer.calls)
-        if not right:
-            failures.append({"asked": case.asked, "written": written})
-    return {**counts, "failures": failures}
-
-
-def is_valid(written: str) -> bool:
-    """Whether `written` parses, says something and makes only calls of the table."""
-    answer = _parse(written)
-    return bool(answer.text) and not any(fault for c in answer.calls for fault in find_faults(c))
-
-
-def _parse(written: str) -> Answer:
-    """The parts of `written`; without text, hence never right, when it cannot be parsed."""
+def _fits(examiner: Examiner, conversation: Conversation) -> bool:
+    asked = to_asked(conversation)
     try:
-        return parse_answer(written)
-    except ValueError:
-        return Answer([], "")
+        prompt = examiner.model.encode(asked.messages, asked.tools or None)
+    except ContextLengthExceededError:
+        return False
+    return len(prompt.token_ids) + MAX_TOKENS <= examiner.model.facts.max_model_len
+
+
+def _copied(calls: Iterable[ToolCall]) -> list[tuple[str, object]]:
+    return [
+        (slot, value)
+        for call in calls
+        for slot, value in sorted(call.arguments.items())
+        if slot in INTENT_SLOTS.get(call.name, ()) and slot_type(call.name, slot) is SlotType.TEXT
+    ]
+
+
+def _to_openai(message: Message, index: int) -> dict[str, Any]:
+    turn: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.calls:
+        turn["tool_calls"] = [
+            {
+                "id": f"call_{index}_{number}",
+                "type": "function",
+                "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
+            }
+            for number, call in enumerate(message.calls)
+        ]
+    if message.role == "tool":
+        turn["tool_call_id"] = f"call_{index - 1}_0"
+    return turn
+
+
+def _to_tool(line: str) -> dict[str, Any]:
+    name, _, slots = line.removesuffix(")").partition("(")
+    properties = {slot: {"type": "string"} for slot in slots.split(",") if slot}
+    parameters = {"type": "object", "properties": properties}
+    return {"type": "function", "function": {"name": name, "parameters": parameters}}

@@ -8,13 +8,19 @@ from pathlib import Path
 import gguf
 import numpy as np
 import torch
+from gguf import GGMLQuantizationType as Kind
 from numpy.typing import NDArray
 
-from scripts.builtin.chat import CHAT_TEMPLATE, END_OF_TEXT, IM_END, SPECIAL_TOKENS
+from scripts.builtin.chat import CHAT_TEMPLATE, END, END_OF_TEXT, SPECIAL_TOKENS, UNSURE, UNSURE_KEY
 from scripts.builtin.model import ModelConfig, Transformer
 
-VERSION = "0.1"
-DESCRIPTION = "Commands of a smart home to Home Assistant intents; refuses everything else."
+VERSION = "0.2"
+DESCRIPTION = "Commands of a smart home to Home Assistant intents; unsure of everything else."
+
+_FILE_TYPES = {
+    Kind.Q8_0: gguf.LlamaFileType.MOSTLY_Q8_0,
+    Kind.F16: gguf.LlamaFileType.MOSTLY_F16,
+}
 
 
 def load_model(run_dir: Path) -> Transformer:
@@ -26,16 +32,16 @@ def load_model(run_dir: Path) -> Transformer:
     return model
 
 
-def export_gguf(run_dir: Path, path: Path) -> None:
-    """Writes the checkpoint of `run_dir` to `path`: matrices as Q8_0, norms as float32."""
+def export_gguf(run_dir: Path, path: Path, kind: Kind = Kind.Q8_0) -> None:
+    """Writes the checkpoint of `run_dir` to `path`: matrices as `kind`, norms as float32."""
     model = load_model(run_dir)
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = gguf.GGUFWriter(path, "llama")
     _write_about(writer)
-    _write_shape(writer, model)
+    _write_shape(writer, model, kind)
     _write_tokenizer(writer, run_dir / "tokenizer.json")
     for name, tensor in name_tensors(model).items():
-        _write_tensor(writer, name, tensor)
+        _write_tensor(writer, name, tensor, kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -74,7 +80,7 @@ def _write_about(writer: gguf.GGUFWriter) -> None:
     writer.add_float32("general.sampling.temp", 0.0)
 
 
-def _write_shape(writer: gguf.GGUFWriter, model: Transformer) -> None:
+def _write_shape(writer: gguf.GGUFWriter, model: Transformer, kind: Kind) -> None:
     config = model.config
     writer.add_block_count(config.num_layers)
     writer.add_context_length(config.context_length)
@@ -86,7 +92,7 @@ def _write_shape(writer: gguf.GGUFWriter, model: Transformer) -> None:
     writer.add_rope_freq_base(config.rope_theta)
     writer.add_layer_norm_rms_eps(config.norm_eps)
     writer.add_vocab_size(config.vocab_size)
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
+    writer.add_file_type(_FILE_TYPES[kind])
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
 
 
@@ -102,14 +108,16 @@ def _write_tokenizer(writer: gguf.GGUFWriter, path: Path) -> None:
     writer.add_token_merges([" ".join(merge) for merge in model["merges"]])
     writer.add_bos_token_id(ids[END_OF_TEXT])
     writer.add_pad_token_id(ids[END_OF_TEXT])
-    writer.add_eos_token_id(ids[IM_END])
+    writer.add_eos_token_id(ids[END])
     writer.add_add_bos_token(False)
     writer.add_chat_template(CHAT_TEMPLATE)
+    writer.add_string(UNSURE_KEY, UNSURE)
 
 
-def _write_tensor(writer: gguf.GGUFWriter, name: str, tensor: NDArray[np.float32]) -> None:
+def _write_tensor(
+    writer: gguf.GGUFWriter, name: str, tensor: NDArray[np.float32], kind: Kind
+) -> None:
     if tensor.ndim == 1:
         writer.add_tensor(name, tensor)
         return
-    kind = gguf.GGMLQuantizationType.Q8_0
     writer.add_tensor(name, gguf.quants.quantize(tensor, kind), raw_dtype=kind)

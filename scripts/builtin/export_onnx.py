@@ -16,6 +16,7 @@ import onnx
 from tokenizers import AddedToken, Tokenizer
 
 from edge_llm.quantize import QuantizeOptions, quantize_onnx
+from scripts.builtin.chat import UNSURE_KEY
 from scripts.builtin.generator import Generator
 from scripts.builtin.gguf_copy import GGUFModel, read_gguf
 from scripts.builtin.onnx_graph import DecoderShape, build_decoder
@@ -122,6 +123,7 @@ def _configs(model: GGUFModel) -> dict[str, dict[str, Any]]:
         "attention_bias": False,
         "mlp_bias": False,
         "torch_dtype": "float32",
+        UNSURE_KEY: model[UNSURE_KEY],
         **ids,
     }
     names = {key.removesuffix("_id"): tokens[index] for key, index in ids.items()}

@@ -58,8 +58,10 @@ def _class(names: Names, group: str) -> Fill:
         return Fill(names.rng.choice(LIGHT_NOUNS), values={"domain": "light"})
     if group == "lock":
         return Fill(names.rng.choice(("locks", "doors")), values={"domain": "lock"})
-    if group == "cover":
-        noun = names.rng.choice(list(COVERS))
+    if group in ("cover", "blind"):
+        # An open window is asked of its sensor, so questions name every cover but windows.
+        nouns = [noun for noun in COVERS if group == "cover" or noun != "windows"]
+        noun = names.rng.choice(nouns)
         return Fill(noun, values={"domain": "cover", "device_class": COVERS[noun]})
     noun = names.rng.choice(list(GROUPS))
     return Fill(noun, values=dict(GROUPS[noun]))
@@ -162,7 +164,7 @@ def _word(names: Names, setting: str) -> Fill:
 
 FILLERS: dict[str, Filler] = {
     "area": lambda names, _: Fill(names.area(), copied="area"),
-    "floor": lambda names, _: Fill(names.rng.choice(words.FLOORS), copied="floor"),
+    "floor": lambda names, _: Fill(names.floor(), copied="floor"),
     "name": _name,
     "class": _class,
     "noun": _noun,

@@ -14,7 +14,7 @@ from edge_llm.backends import load_backend
 from edge_llm.backends.base import BatchItem
 from edge_llm.config import EdgeConfig
 from edge_llm.hub.onnx import find_model
-from scripts.builtin.chat import IM_END
+from scripts.builtin.chat import END
 from scripts.builtin.runner import CONTEXT_TOKENS, MAX_ANSWER_TOKENS
 
 
@@ -36,7 +36,7 @@ class OnnxRunner:
         self._backend = load_backend(path, config)
         # Not the backend's: prompts here are text with control tokens in it.
         self._tokenizer = Tokenizer.from_file(str(find_model(path).root / "tokenizer.json"))
-        self.end_id = self.tokenize(IM_END)[0]
+        self.end_id = self.tokenize(END)[0]
 
     def tokenize(self, text: str) -> list[int]:
         """The token ids of `text`, control tokens recognised."""

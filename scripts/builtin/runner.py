@@ -6,7 +6,7 @@ from pathlib import Path
 
 from llama_cpp import GGML_TYPE_F32, Llama
 
-from scripts.builtin.chat import IM_END
+from scripts.builtin.chat import END
 
 CONTEXT_TOKENS = 1024
 MAX_ANSWER_TOKENS = 320
@@ -36,7 +36,7 @@ class Runner:
             type_v=GGML_TYPE_F32 if float_cache else None,
             verbose=False,
         )
-        self.end_id = self.tokenize(IM_END)[0]
+        self.end_id = self.tokenize(END)[0]
 
     def tokenize(self, text: str) -> list[int]:
         """The token ids of `text`, control tokens recognised."""

@@ -9,13 +9,15 @@ from __future__ import annotations
 import random
 import re
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 from scripts.builtin.fillers import FILLERS, Fill
+from scripts.builtin.grammar import Form, Pattern, is_held_out, load_grammar
 from scripts.builtin.intents import SlotValue, ToolCall
-from scripts.builtin.patterns import MACROS, Form, Pattern, all_patterns
+from scripts.builtin.noise import slip
 from scripts.builtin.templates import SlotRef, expand, split_words
 from scripts.builtin.words import Names
 
@@ -23,12 +25,25 @@ OPEN_SLOTS = frozenset({"message", "response", "search_query", "conversation_com
 """Slots that take any text: nothing may follow them, or it would belong to them."""
 
 _PREFIXES = split_words(
-    "please |please |can you |could you |would you |hey |i want you to |i'd like you to |"
-    "can you please |could you please |ok |okay |hi, |go ahead and |now |just |quickly |"
-    "hey, can you |would you mind to |i need you to |computer, "
+    "please |please |please |can you |could you |would you |will you |hey |i want you to |"
+    "i'd like you to |can you please |could you please |ok |okay |hi, |go ahead and |now |just |"
+    "quickly |hey, can you |i need you to |computer, |hey computer |ok house, |assistant, |"
+    "could you kindly |kindly |do me a favor and |be so kind and |i would like you to |alright |"
+    "so, |um |uh |well, |let's |could i ask you to |can you go ahead and |if you could |"
+    "it would be great if you could |would you please |you should |time to |we need to |i want to |"
+    "can we |could we |can i get you to |right, |oh and |hello, please |good morning, please |"
+    "when you get a chance, |real quick, |yo |hey there, |before i forget, |one more thing, "
 )
-_SUFFIXES = split_words(" please|, please| now| for me| thanks|, thanks| right now| thank you")
-_JOINERS = (" and ", " and ", " and ", ", ", " then ", " and then ", ", then ", ", and ")
+_SUFFIXES = split_words(
+    " please|, please| now| for me| thanks|, thanks| right now| thank you| would you|, will you|"
+    " immediately| asap|, ok| okay| if you can| if possible| when you can| for a bit| real quick|"
+    ", thank you very much| at once| already| mate| buddy|, if you don't mind| again"
+)
+_JOINERS = (
+    *(" and ",) * 6,
+    *(", ", " then ", " and then ", ", then ", ", and ", ". ", " and also ", ", also ", " plus "),
+    *(" and after that ", " as well as ", " and please ", "; ", " & "),
+)
 
 
 class Copy(NamedTuple):
@@ -72,7 +87,7 @@ def draft_pattern(pattern: Pattern, names: Names) -> Draft:
     draft = Draft(form=pattern.form)
     shared: dict[str, SlotValue] = {}
     copied: list[set[str]] = [set()]
-    for part in expand(pattern.template, names.rng, MACROS):
+    for part in expand(pattern.template, names.rng, load_grammar().macros):
         fill = _fill(part, names) if isinstance(part, SlotRef) else Fill(part)
         shared |= fill.values
         if not fill.copied:
@@ -97,8 +112,10 @@ def _draft_delayed(names: Names) -> str:
     pattern = names.rng.choice(
         [
             pattern
-            for pattern in all_patterns()
-            if pattern.intent in ("HassTurnOn", "HassTurnOff") and pattern.form is Form.COMMAND
+            for pattern in load_grammar().patterns
+            if pattern.intent in ("HassTurnOn", "HassTurnOff")
+            and pattern.form is Form.COMMAND
+            and not is_held_out(pattern.template)
         ]
     )
     return "".join(piece.text for piece in draft_pattern(pattern, names).pieces)
@@ -112,7 +129,8 @@ def join_drafts(drafts: Sequence[Draft], rng: random.Random) -> Draft:
     for index, draft in enumerate(ordered):
         if index > 0:
             is_last = index == len(ordered) - 1
-            joined.pieces.append(Piece(rng.choice(_JOINERS) if is_last else ", "))
+            between = rng.choice((", ", ", ", " and ", " "))
+            joined.pieces.append(Piece(rng.choice(_JOINERS) if is_last else between))
         offset = len(joined.calls)
         joined.pieces.extend(_shift(piece, offset) for piece in draft.pieces)
         joined.calls.extend(draft.calls)
@@ -135,18 +153,40 @@ def make_polite(draft: Draft, rng: random.Random) -> Draft:
     return Draft(pieces, draft.calls, draft.form)
 
 
-def finish(draft: Draft, rng: random.Random) -> Command:
-    """`draft` in one spelling: case and punctuation chosen at random."""
-    pieces = spell_pieces([piece for piece in draft.pieces if piece.text], draft.form, rng)
+def finish(
+    draft: Draft,
+    rng: random.Random,
+    *,
+    slips: float = 0.0,
+    listed: Mapping[str, str] = MappingProxyType({}),
+) -> Command:
+    """`draft` in one spelling: case and punctuation chosen at random, `slips` of its words wrong.
+
+    `listed` gives the spelling that a home's list has for names and areas; without it a slot
+    repeats what was typed, slips included.
+    """
+    meant = [piece for piece in draft.pieces if piece.text]
+    typed = [_slip_piece(piece, rng, slips) for piece in meant] if slips else meant
+    spelled = spell_pieces(typed, draft.form, rng)
     copies: list[dict[str, SlotValue]] = [{} for _ in draft.calls]
-    for piece in pieces:
+    for said, piece in zip(meant, spelled, strict=False):
         if piece.copy is not None:
-            copies[piece.copy.call][piece.copy.slot] = piece.text
+            value = listed.get(said.text, piece.text)
+            copies[piece.copy.call][piece.copy.slot] = value
     calls = [
         ToolCall(call.name, call.arguments | copied)
         for call, copied in zip(draft.calls, copies, strict=True)
     ]
-    return Command("".join(piece.text for piece in pieces), calls)
+    return Command(_join(spelled), calls)
+
+
+def _slip_piece(piece: Piece, rng: random.Random, share: float) -> Piece:
+    return Piece(slip(piece.text, rng, share, is_name=piece.copy is not None), piece.copy)
+
+
+def _join(pieces: Sequence[Piece]) -> str:
+    """The text of `pieces`; a word that was lost leaves no gap."""
+    return re.sub(" {2,}", " ", "".join(piece.text for piece in pieces)).strip()
 
 
 def spell_pieces(pieces: list[Piece], form: Form, rng: random.Random) -> list[Piece]:

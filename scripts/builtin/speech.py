@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from scripts.builtin.intents import SlotValue, ToolCall
 
-REFUSAL = "I only know about this home, so I can't answer that."
+UNSURE = "I'm not sure about that."
+"""Spoken when someone else should answer; the control token of the same meaning precedes it."""
 DONE = "Done."
 FAILED = "Sorry, that did not work."
 """Spoken after a tool reported an error."""
@@ -65,7 +66,7 @@ def _target(args: Arguments) -> str:
     if "name" in args:
         return f"{_the(args['name'])}{_place(args)}"
     kind = str(args.get("device_class", args.get("domain", "")))
-    noun = _PLURALS.get(kind, "everything")
+    noun = _PLURALS.get(kind, kind.replace("_", " ") if "device_class" in args else "everything")
     if "area" in args:
         if noun == "everything":
             return f"everything in {_the(args['area'])}"
@@ -130,8 +131,8 @@ def _louder(args: Arguments) -> str:
 
 def _state(args: Arguments) -> str:
     if args.get("domain") == "person":
-        return f"checking where {args['name']} is"
-    kind = args.get("device_class")
+        return f"checking where {args['name']} is" if "name" in args else "checking who is home"
+    kind = str(args["device_class"]).replace("_", " ") if "device_class" in args else None
     if "name" in args and kind is not None:
         return f"checking the {kind} of {_the(args['name'])}"
     return f"checking {_target(args)}"

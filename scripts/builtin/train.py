@@ -17,6 +17,9 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -24,6 +27,7 @@ from scripts.builtin.chat import END_OF_TEXT, render_body, split_trained
 from scripts.builtin.generator import Conversation, Generator, Source, fingerprint
 from scripts.builtin.model import ModelConfig, Transformer
 from scripts.builtin.tokenizer import load_tokenizer, train_tokenizer
+from scripts.builtin.words import name_texts
 
 Optimizers = list[torch.optim.Optimizer]
 
@@ -44,7 +48,7 @@ class TrainConfig:
     seed: int = 0
     minutes: float = 15.0
     """Wall-clock time of training, generation included."""
-    batch_tokens: int = 2048
+    batch_tokens: int = 3072
     learning_rate: float = 3e-3
     warmup_share: float = 0.03
     """Share of the time in which the learning rate rises."""
@@ -79,6 +83,40 @@ class Progress:
     """Mean loss in nats per learned token over about the last hundred steps."""
 
 
+class TrainBar:
+    """A progress bar in a terminal; elsewhere a line now and then."""
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._console = Console(stderr=True)
+        self._bar = RichProgress(
+            TextColumn("training"),
+            BarColumn(),
+            TextColumn("{task.fields[state]}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task("training", total=limit_s, state="")
+
+    def __enter__(self) -> TrainBar:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def show(self, progress: Progress) -> None:
+        """Brings the display up to date."""
+        rate = progress.tokens / progress.elapsed_s
+        state = f"step {progress.step}  loss {progress.loss:.4f}  {rate:.0f} tok/s"
+        if self._console.is_terminal:
+            self._bar.update(self._task, completed=progress.elapsed_s, state=state)
+        else:
+            minutes = f"{progress.elapsed_s / 60:.1f}/{self._limit_s / 60:g} min"
+            print(f"{state}  {minutes}", flush=True)
+
+
 def train(config: TrainConfig) -> None:
     """Trains until the time is up and leaves `checkpoint.pt` and `tokenizer.json` in `run_dir`."""
     torch.set_num_threads(config.threads)
@@ -90,8 +128,9 @@ def train(config: TrainConfig) -> None:
     progress = _resume(config, model, optimizers)
     print(f"{model.num_parameters} parameters, data {fingerprint(config.seed)}", flush=True)
     limit_s = 60 * config.minutes
-    while progress.elapsed_s < limit_s:
-        _train_chunk(config, tokenizer, model, optimizers, progress)
+    with TrainBar(limit_s) as bar:
+        while progress.elapsed_s < limit_s:
+            _train_chunk(config, tokenizer, model, optimizers, progress, bar)
     _save(config, model, optimizers, progress)
     summary = {**asdict(progress), "parameters": model.num_parameters, "seed": config.seed}
     summary["data_sha256"] = fingerprint(config.seed)
@@ -130,6 +169,7 @@ def _train_chunk(
     model: Transformer,
     optimizers: Optimizers,
     progress: Progress,
+    bar: TrainBar,
 ) -> None:
     """One chunk of conversations; each chunk has its own seed, so a run can be resumed."""
     clock = time.monotonic()
@@ -153,7 +193,7 @@ def _train_chunk(
         progress.loss += (loss - progress.loss) / min(progress.step, LOSS_WINDOW_STEPS)
         progress.tokens += batch.inputs.numel()
         if progress.step % PROGRESS_EVERY_STEPS == 0:
-            _report(progress, config)
+            bar.show(progress)
         if progress.elapsed_s - saved_at > CHECKPOINT_EVERY_S:
             _save(config, model, optimizers, progress)
             saved_at = progress.elapsed_s
@@ -206,8 +246,8 @@ def _prepare_tokenizer(config: TrainConfig) -> Tokenizer:
     path = config.run_dir / "tokenizer.json"
     if not path.exists():
         conversations = itertools.islice(Generator(config.seed), TOKENIZER_CONVERSATIONS)
-        texts = (render_body(m) for conversation in conversations for m in conversation.messages)
-        train_tokenizer(texts).save(str(path))
+        texts = [render_body(m) for conversation in conversations for m in conversation.messages]
+        train_tokenizer(texts, name_texts()).save(str(path))
     return load_tokenizer(path)
 
 
@@ -252,12 +292,3 @@ def _save(
     path = config.run_dir / "checkpoint.pt"
     torch.save(state, path.with_suffix(".tmp"))
     path.with_suffix(".tmp").replace(path)
-
-
-def _report(progress: Progress, config: TrainConfig) -> None:
-    rate = progress.tokens / progress.elapsed_s
-    print(
-        f"step {progress.step}  loss {progress.loss:.4f}  {rate:.0f} tok/s  "
-        f"{progress.elapsed_s / 60:.1f}/{config.minutes:g} min",
-        flush=True,
-    )

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_llm.prompt.call_formats import ParsedToolCall
 from edge_llm.prompt.parse import (
     OutputParser,
-    ParsedToolCall,
     ReasoningDelta,
     Segment,
     TextDelta,
@@ -60,6 +60,12 @@ def parse(chunks: Iterable[str], *, thinking: bool = False) -> list[Segment]:
             '<tool_call>{"name": "f", "arguments": {"t": "</tool_call> \\""}}</tool_call>!',
             [ParsedToolCall("f", {"t": '</tool_call> "'}), TextDelta("!")],
         ),
+        ("<|tool_call_start|>[f(a=1), f(a=1)]<|tool_call_end|>Done.", [F, F, TextDelta("Done.")]),
+        ("<|tool_call_start|>f(a=1)<|tool_call_end|>", [F]),
+        (
+            '<|tool_call_start|>[g.h(t="</tool_call>\\"", u=[-1.5, true, None])]<|tool_call_end|>',
+            [ParsedToolCall("g.h", {"t": '</tool_call>"', "u": [-1.5, True, None]})],
+        ),
         ("a < b <tool and <tool_cal", [TextDelta("a < b <tool and <tool_cal")]),
     ],
 )
@@ -79,6 +85,20 @@ def test_a_call_that_is_none_comes_back_as_text(body: str) -> None:
 
     assert parse([raw + " and more"]) == [TextDelta(raw + " and more")]
     assert parse([f"<tool_call>{body}"]) == [TextDelta(f"<tool_call>{body}")]
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["", "[", "f", "f(1)", "[f(a=1), 2]", "f(**{})", "f(a=g())", "f(a=1, a=2)",
+     "f(a=__import__('os'))",
+     "f(a=b'x')", "f(a=1e999)", "f(a={1: 2})", "f()()", "(" * 100_000, "f(a='\0')", "f(a=1j)",
+     "f(a=" + "9" * 5000 + ")", "import os"],
+)  # fmt: skip
+def test_what_is_no_python_call_stays_text(body: str) -> None:
+    """Nothing is evaluated, and nothing hostile ends the process."""
+    text = f"<|tool_call_start|>{body}<|tool_call_end|>"
+
+    assert parse([text]) == [TextDelta(text)]
 
 
 def test_an_answer_may_start_in_the_middle_of_a_thought() -> None:
