@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from edge_llm.backends.llama_cpp.native import LLAMA_CPP_PYTHON_VERSION
 from edge_llm.backends.llama_cpp.probe import LibraryProbe, probe_library
 from edge_llm.backends.threads.plan import cores_for
 from edge_llm.config import EdgeConfig, cache_folder
@@ -37,23 +38,42 @@ class SpeedMeasurement(NamedTuple):
     probe: LibraryProbe
 
 
+class _Known(NamedTuple):
+    """What is remembered."""
+
+    speed: MachineSpeed
+    since: float
+    """When the first of the measurements was made that are in it; seconds since 1970."""
+
+
 def machine_speed(config: EdgeConfig) -> MachineSpeed:
     """What bounds the speed of writing here: remembered for a day, else measured.
 
     Measuring takes about half a second, half of it in a child process that opens llama.cpp.
     """
     known = _recall(cache_folder(config), _key(config))
-    return measure_speed(config).speed if known is None else known
+    return measure_speed(config).speed if known is None else known.speed
 
 
 def measure_speed(config: EdgeConfig) -> SpeedMeasurement:
-    """Measure now and remember; the threads are the configured ones, or the cores but the slow."""
+    """Measure now and remember; the threads are the configured ones, or the cores but the slow.
+
+    Of each rate the best of the day counts: other programs, and heat, only lower what is measured.
+    """
     threads = config.threads or _threads(config)
     bandwidth = measure_bandwidth(threads).bytes_per_s
     probe = probe_library()
     speed = MachineSpeed(bandwidth, threads, probe.kernels)
-    _remember(cache_folder(config), _key(config), speed)
+    folder, key, since = cache_folder(config), _key(config), time.time()
+    if (known := _recall(folder, key)) is not None:
+        speed, since = _best(speed, known.speed), known.since
+    _remember(folder, key, _Known(speed, since))
     return SpeedMeasurement(speed, probe)
+
+
+def _best(now: MachineSpeed, known: MachineSpeed) -> MachineSpeed:
+    kernels = {name: max(rate, known.kernels.get(name, 0.0)) for name, rate in now.kernels.items()}
+    return MachineSpeed(max(now.bandwidth, known.bandwidth), now.threads, MappingProxyType(kernels))
 
 
 def _threads(config: EdgeConfig) -> int:
@@ -62,10 +82,11 @@ def _threads(config: EdgeConfig) -> int:
 
 def _key(config: EdgeConfig) -> str:
     """What a measurement holds for."""
-    return f"{cores_for(config, read_topology()).key()}; {config.threads or 'auto'} threads"
+    cores = cores_for(config, read_topology()).key()
+    return f"{cores}; {config.threads or 'auto'} threads; llama.cpp {LLAMA_CPP_PYTHON_VERSION}"
 
 
-def _recall(folder: Path, key: str) -> MachineSpeed | None:
+def _recall(folder: Path, key: str) -> _Known | None:
     try:
         record = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
         entry = record["speed"]
@@ -73,9 +94,9 @@ def _recall(folder: Path, key: str) -> MachineSpeed | None:
         if record["format"] != FORMAT or entry["key"] != key or not 0 <= age < VALID_S:
             return None
         kernels = {str(name): _rate(rate) for name, rate in entry["kernels"].items()}
-        return MachineSpeed(
-            _rate(entry["bandwidth"]), max(1, int(entry["threads"])), MappingProxyType(kernels)
-        )
+        threads = max(1, int(entry["threads"]))
+        speed = MachineSpeed(_rate(entry["bandwidth"]), threads, MappingProxyType(kernels))
+        return _Known(speed, float(entry["at"]))
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
 
@@ -86,14 +107,14 @@ def _rate(value: object) -> float:
     return float(value)
 
 
-def _remember(folder: Path, key: str, speed: MachineSpeed) -> None:
+def _remember(folder: Path, key: str, known: _Known) -> None:
     """The file appears whole, by rename, or not at all."""
     entry: Mapping[str, object] = {
         "key": key,
-        "at": time.time(),
-        "bandwidth": speed.bandwidth,
-        "threads": speed.threads,
-        "kernels": dict(speed.kernels),
+        "at": known.since,
+        "bandwidth": known.speed.bandwidth,
+        "threads": known.speed.threads,
+        "kernels": dict(known.speed.kernels),
     }
     temporary = folder / f".{FILE_NAME}.{os.getpid()}.tmp"
     try:

@@ -1,8 +1,9 @@
 """How often the built-in model is right on this machine, and whether its own doubt shows it.
 
-The sentences ship with the model, `evaluation.jsonl`: generated ones, a third each of the patterns
-it was trained on, of names it has never seen, and of patterns held out. They flatter it where real
-people speak differently; they are here to tell one machine and build from another.
+The sentences ship with the model, `evaluation.jsonl`: generated ones, a third each of patterns that
+training never has, of names that it never has, and of what the model should not answer. They
+flatter it where real people speak differently; they are here to tell one machine and build from
+another.
 """
 
 from __future__ import annotations

@@ -12,13 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from scripts.builtin.generator import Conversation, Generator, Source
+from scripts.builtin.generator import Conversation, Generator, Kind, Source
 
 SEED = "shipped evaluation"
 SUITES = {
-    "own distribution": Source(bare=True),
-    "unseen names": Source(unseen_names=True, bare=True),
-    "held-out patterns": Source(held_out_patterns=True, bare=True),
+    "test patterns": Source(True, bare=True, slips=0.0, kinds=(Kind.COMMAND,), num_commands=1),
+    "unseen names": Source(
+        unseen_names=True, bare=True, slips=0.0, kinds=(Kind.COMMAND,), num_commands=1
+    ),
+    "out of scope": Source(True, bare=True, slips=0.0, kinds=(Kind.REFUSED,)),
 }
 
 

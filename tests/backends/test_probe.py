@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,11 @@ from edge_llm.device.features import cpu_features
 from edge_llm.device.speed import MachineSpeed
 
 MACHINE = MachineSpeed(7e9, 3, {"Q8_0": 2e9})
+
+
+def remember(folder: Path, config: EdgeConfig, speed: MachineSpeed, age_s: float = 0.0) -> None:
+    known = speed_module._Known(speed, time.time() - age_s)
+    speed_module._remember(folder, speed_module._key(config), known)
 
 
 def test_llama_cpp_tells_how_it_was_built_and_how_fast_it_is() -> None:
@@ -105,6 +111,20 @@ def test_the_speed_is_measured_once_and_then_remembered(
     assert first.kernels
 
 
+def test_of_the_day_the_best_rate_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = EdgeConfig(cache_dir=str(tmp_path))
+    found = measure_speed(config).speed
+    slow = MachineSpeed(1e6, found.threads, dict.fromkeys(found.kernels, 1e6))
+    fast = MachineSpeed(1e14, found.threads, dict.fromkeys(found.kernels, 1e14))
+
+    remember(tmp_path, config, slow)
+    assert measure_speed(config).speed.bandwidth > 1e7
+    remember(tmp_path, config, fast)
+    assert measure_speed(config).speed == fast
+    remember(tmp_path, config, fast, age_s=90_000)
+    assert measure_speed(config).speed.bandwidth < 1e14
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -127,7 +147,7 @@ def test_what_is_old_foreign_or_damaged_is_measured_anew(
         "measure_speed",
         lambda _: speed_module.SpeedMeasurement(speed, llama_probe.LibraryProbe()),
     )
-    speed_module._remember(tmp_path, speed_module._key(config), MACHINE)
+    remember(tmp_path, config, MACHINE)
     assert machine_speed(config) == MACHINE
     record = json.loads((tmp_path / FILE_NAME).read_text())
     change(record["speed"])
