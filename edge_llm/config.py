@@ -178,19 +178,19 @@ class Setting:
 def explain_settings(environ: Mapping[str, str] | None = None) -> list[Setting]:
     """Every setting with its source; what is wrong with one is said beside it, never raised."""
     given = os.environ if environ is None else environ
-    found = []
+    found, config = [], EdgeConfig()
     for field in fields(EdgeConfig):
-        default, variable = getattr(EdgeConfig(), field.name), ENV_PREFIX + field.name.upper()
+        name, variable = field.name, ENV_PREFIX + field.name.upper()
         if not given.get(variable):
-            found.append(Setting(field.name, default, "default"))
+            found.append(Setting(name, getattr(config, name), "default"))
             continue
         try:
-            value = _parse(variable, field.name, given[variable])
-            replace(EdgeConfig(), **{field.name: value})
+            # Over what is right so far: some settings make sense only beside others.
+            config = replace(config, **{name: _parse(variable, name, given[variable])})
         except ConfigError as exc:
-            found.append(Setting(field.name, default, variable, str(exc)))
+            found.append(Setting(name, getattr(config, name), variable, str(exc)))
         else:
-            found.append(Setting(field.name, value, variable))
+            found.append(Setting(name, getattr(config, name), variable))
     return [*found, *_unknown_settings(given)]
 
 

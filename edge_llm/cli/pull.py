@@ -60,8 +60,12 @@ def run(reference: str, *, dry_run: bool, as_json: bool) -> None:
         print_json({"event": "done", "model": str(path), "bytes": plan.total_bytes})
         return
     print_plan(plan, client)
-    with _bars(plan) as listener:
-        path = pull(client, plan, listener)
+    try:
+        with _bars(plan) as listener:
+            path = pull(client, plan, listener)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        raise
     print(f"{path}\nask it: edge-llm chat -m {shlex.quote(plan.reference.text)}")
 
 

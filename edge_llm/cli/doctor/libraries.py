@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from edge_llm.backends.llama_cpp.native import LLAMA_CPP_PYTHON_VERSION
@@ -162,11 +161,3 @@ def _onnxruntime(probe: OnnxProbe) -> Iterator[Finding]:
 
 def _of(plugin: str) -> str:
     return {"onnxruntime-qnn": "QNN", "onnxruntime-ep-openvino": "OpenVINO"}[plugin]
-
-
-def package_version(name: str) -> str | None:
-    """The installed version of a package; None where it is not installed."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

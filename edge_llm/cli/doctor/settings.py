@@ -8,7 +8,7 @@ from typing import Any
 
 from edge_llm.cli.doctor.finding import Finding, Section
 from edge_llm.cli.doctor.redact import is_secret_name
-from edge_llm.config import EdgeConfig, Setting, explain_settings
+from edge_llm.config import ENV_PREFIX, EdgeConfig, Setting, explain_settings
 
 ALSO_ACTS = (
     *("HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN", "HF_TOKEN_PATH"),
@@ -31,6 +31,7 @@ def examine_settings(environ: Mapping[str, str] | None = None) -> Section:
         "settings": {
             setting.name: {"value": _shown(setting), "source": setting.source}
             for setting in settings
+            if not setting.name.startswith(ENV_PREFIX)
         },
         "environment": {
             name: "set" if is_secret_name(name) else given[name]

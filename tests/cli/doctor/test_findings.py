@@ -185,3 +185,21 @@ def test_settings_come_with_their_sources() -> None:
     assert section.facts["environment"]["http_proxy"] == "http://10.0.0.1:3128"
     assert [f.severity for f in section.findings] == ["error", "warning", "note"]
     assert usable_config(environ) == EdgeConfig(context_size="auto")
+
+
+def test_a_setting_that_needs_another_is_judged_beside_it() -> None:
+    alone = {"EDGE_LLM_PROVIDER_OPTIONS": "api_key=hidden,soc=60"}
+    both = {**alone, "EDGE_LLM_PROVIDER": "qnn"}
+
+    assert [f.severity for f in examine_settings(alone).findings] == ["error"]
+    section = examine_settings(both)
+    assert section.findings == []
+    shown = section.facts["settings"]["provider_options"]["value"]
+    assert shown == {"api_key": "set", "soc": "60"}
+
+
+def test_an_unknown_variable_is_a_finding_and_no_setting() -> None:
+    section = examine_settings({"EDGE_LLM_THREAD": "4"})
+
+    assert "EDGE_LLM_THREADS" in section.findings[0].what
+    assert not [name for name in section.facts["settings"] if name.startswith("EDGE_LLM")]
