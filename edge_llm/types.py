@@ -189,6 +189,8 @@ class TokenStatistics:
     """How many tokens come before the chosen one in the order of `top_ids`; 0 is most likely."""
     time_s: float = field(compare=False)
     """When it was chosen, on `time.monotonic`."""
+    watched_logprobs: tuple[float, ...] = ()
+    """Log-probabilities, over the whole vocabulary, of the tokens that the request watches."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,7 @@ def unpack_request(packet: Packet) -> EngineRequest:
     left_s = values.pop("left_s")
     changed = {
         "token_ids": tuple(values["token_ids"]),
+        "watched_ids": tuple(values["watched_ids"]),
         "params": _unpack_params(values["params"]),
         "constraint": _unpack_constraint(values["constraint"]),
         "visible_tokens": frozenset(values["visible_tokens"]),
@@ -198,6 +199,7 @@ def _unpack_statistics(values: list[Any] | None) -> TokenStatistics | None:
     named = dict(zip(_STATISTICS, values, strict=True))
     named["top_ids"] = tuple(named["top_ids"])
     named["top_logprobs"] = tuple(named["top_logprobs"])
+    named["watched_logprobs"] = tuple(named["watched_logprobs"])
     return TokenStatistics(**named)
 
 
