@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias, TypedDict, get_args
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
+from edge_llm.config.budget import BudgetConfig
 from edge_llm.config.checks import is_number, not_one_of, require_count
+from edge_llm.config.privacy import PrivacyConfig
 from edge_llm.errors import ConfigError
 from edge_llm.types import Overflow
 
@@ -19,6 +23,11 @@ KVCacheType: TypeAlias = Literal["f16", "q8_0"]
 
 Device: TypeAlias = Literal["auto", "cpu", "npu", "gpu"]
 """What computes; "auto" takes an NPU or GPU that can run all of an ONNX model, else the CPU."""
+
+SECTIONS: Mapping[str, type[Any]] = MappingProxyType(
+    {"privacy": PrivacyConfig, "budget": BudgetConfig}
+)
+"""Fields that are configurations of their own: a table in TOML, a prefix in the environment."""
 
 
 class LoadOptions(TypedDict, total=False):
@@ -44,6 +53,10 @@ class LoadOptions(TypedDict, total=False):
     cache_dir: str | None
     cache_max_mb: int
     cache_daily_write_mb: int
+    state_dir: str | None
+    config_file: str | None
+    privacy: PrivacyConfig | Mapping[str, Any]
+    budget: BudgetConfig | Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +111,10 @@ class EdgeConfig:
     """Megabytes of prefixes kept on disk; 0 keeps none."""
     cache_daily_write_mb: int = 256
     """Megabytes of prefixes written to disk in a day, because SD cards wear; 0 writes none."""
+    state_dir: str | None = None
+    """Where budgets and deferred requests are kept; None takes the user's folder for state."""
+    privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
 
     def __post_init__(self) -> None:
         if not self.model:
@@ -123,6 +140,9 @@ class EdgeConfig:
         require_count("cache_max_mb", self.cache_max_mb, least=0)
         require_count("cache_daily_write_mb", self.cache_daily_write_mb, least=0)
         _check_device(self)
+        for name, kind in SECTIONS.items():
+            if not isinstance(getattr(self, name), kind):
+                raise ConfigError(f"{name} must be a {kind.__name__}")
         if self.overflow not in get_args(Overflow):
             raise ConfigError(not_one_of("overflow", Overflow, self.overflow))
 

@@ -17,3 +17,19 @@ def cache_folder(config: EdgeConfig) -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("edge-llm", appauthor=False) / "prefixes"
+
+
+def state_folder(config: EdgeConfig) -> Path:
+    """The folder of what must outlive a restart, such as budgets; it need not exist."""
+    if config.state_dir is not None:
+        return Path(config.state_dir).expanduser()
+    from platformdirs import user_state_path
+
+    return user_state_path("edge-llm", appauthor=False)
+
+
+def user_config_file() -> Path:
+    """Where the user's own configuration would be; it need not exist."""
+    from platformdirs import user_config_path
+
+    return user_config_path("edge-llm", appauthor=False) / "config.toml"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 from edge_llm import errors
-from edge_llm.config import EdgeConfig
+from edge_llm.config import SECTIONS, EdgeConfig
 from edge_llm.engine.host import HostSettings, ModelFacts
 from edge_llm.engine.request import Constraint, EngineRequest, SequenceEvent
 from edge_llm.errors import BackendError, EdgeLLMError
@@ -63,9 +63,14 @@ def pack_settings(settings: HostSettings) -> Packet:
     return {
         "name": settings.reference.name,
         "path": str(settings.reference.path.absolute()),
-        "config": asdict(settings.config),
+        "config": _pack_config(settings.config),
         "template": settings.template,
     }
+
+
+def _pack_config(config: EdgeConfig) -> Packet:
+    """All but what the worker has no use for: it neither sends nor spends."""
+    return {name: value for name, value in asdict(config).items() if name not in SECTIONS}
 
 
 def unpack_settings(packet: Packet) -> HostSettings:
