@@ -9,6 +9,7 @@ from edge_llm.config.edge import BUILTIN_MODEL as BUILTIN_MODEL
 from edge_llm.config.edge import SECTIONS as SECTIONS
 from edge_llm.config.edge import ContextSize as ContextSize
 from edge_llm.config.edge import Device as Device
+from edge_llm.config.edge import TIER_OPTIONS as TIER_OPTIONS
 from edge_llm.config.edge import EdgeConfig as EdgeConfig
 from edge_llm.config.edge import KVCacheType as KVCacheType
 from edge_llm.config.edge import LoadOptions as LoadOptions
@@ -20,3 +21,5 @@ from edge_llm.config.load import load_config as load_config
 from edge_llm.config.privacy import PrivacyConfig as PrivacyConfig
 from edge_llm.config.requests import checked_overflow as checked_overflow
 from edge_llm.config.requests import merge_sampling as merge_sampling
+from edge_llm.config.escalation import EscalationConfig as EscalationConfig
+from edge_llm.config.tiers import TierConfig as TierConfig

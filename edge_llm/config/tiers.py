@@ -49,6 +49,14 @@ class TierConfig:
         return not self.endpoints
 
 
+def cloud_tier(url: str, model: str, key_env: str | None) -> TierConfig:
+    """The tier that the short options mean."""
+    endpoint = {"name": CLOUD_TIER, "base_url": url, "model": model}
+    if key_env is not None:
+        endpoint["key_env"] = key_env
+    return TierConfig(CLOUD_TIER, endpoints=(endpoint,))
+
+
 def parse_tiers(value: object) -> tuple[TierConfig, ...]:
     """Tiers from `TierConfig`s and tables such as TOML's `[[tiers]]`.
 
@@ -79,7 +87,7 @@ def _parse_tier(table: object, number: int) -> TierConfig:
     common = {
         "name": rest.pop("name", None) or _default_name(table),
         "order": rest.pop("order", "listed"),
-        "languages": None if languages is None else tuple(languages),
+        "languages": None if languages is None else _names(languages, "languages"),
     }
     if "base_url" in table:
         return TierConfig(**common, endpoints=({"name": common["name"], **rest},))
@@ -89,6 +97,12 @@ def _parse_tier(table: object, number: int) -> TierConfig:
             raise ConfigError(f"tier {common['name']!r} has endpoints and also {sorted(rest)}")
         return TierConfig(**common, endpoints=endpoints)
     return TierConfig(**common, model=rest.pop("model", None), options=MappingProxyType(rest))
+
+
+def _names(value: object, what: str) -> tuple[str, ...]:
+    if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
+        return tuple(value)
+    raise ConfigError(f"{what} must be a list of texts, not {value!r}")
 
 
 def _default_name(table: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 from edge_llm import errors
-from edge_llm.config import SECTIONS, EdgeConfig
+from edge_llm.config import SECTIONS, TIER_OPTIONS, EdgeConfig
 from edge_llm.engine.host import HostSettings, ModelFacts
 from edge_llm.engine.request import Constraint, EngineRequest, SequenceEvent
 from edge_llm.errors import BackendError, EdgeLLMError
@@ -69,8 +69,9 @@ def pack_settings(settings: HostSettings) -> Packet:
 
 
 def _pack_config(config: EdgeConfig) -> Packet:
-    """All but what the worker has no use for: it neither sends nor spends."""
-    return {name: value for name, value in asdict(config).items() if name not in SECTIONS}
+    """All but what the worker has no use for: it neither chooses tiers, nor sends, nor spends."""
+    names = [f.name for f in fields(config) if f.name not in (*SECTIONS, *TIER_OPTIONS)]
+    return {name: getattr(config, name) for name in names}
 
 
 def unpack_settings(packet: Packet) -> HostSettings:
