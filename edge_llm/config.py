@@ -28,8 +28,10 @@ KVCacheType: TypeAlias = Literal["f16", "q8_0"]
 Device: TypeAlias = Literal["auto", "cpu", "npu", "gpu"]
 """What computes; "auto" takes an NPU or GPU that can run all of an ONNX model, else the CPU."""
 
-OTHER_ENVIRONMENT = frozenset({"EDGE_LLM_PEERS", "EDGE_LLM_PYTHON", "EDGE_LLM_TEST_MODEL"})
-"""Variables with our prefix that belong to the scripts and tests, not to the runtime."""
+OTHER_ENVIRONMENT = frozenset(
+    {"EDGE_LLM_OFFLINE", "EDGE_LLM_PEERS", "EDGE_LLM_PYTHON", "EDGE_LLM_TEST_MODEL"}
+)
+"""Variables with our prefix that are no options: of the cloud door, of scripts and of tests."""
 
 
 class LoadOptions(TypedDict, total=False):
