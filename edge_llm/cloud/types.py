@@ -201,7 +201,7 @@ class CloudFinish:
     model: str
     """The model that says it answered, which may be more exact than the one asked for."""
     ttft_s: float | None
-    """Seconds from the start of the attempt to its first piece."""
+    """Seconds from sending the request to the first piece."""
     e2e_s: float
     record: Mapping[str, Any] | None = field(default=None, repr=False)
     """The `edge_llm` object of an answer by one of our own servers."""
