@@ -41,6 +41,9 @@ EdgeLLMError
 │       └─ PrivacyError            the label does not let it pass
 │           └─ RedactionError      what may not leave as it is could not be redacted
 ├─ RoutingError
+│   ├─ NoRouteError                503, every tier was refused, each for its reason
+│   ├─ AnswerRejectedError         502, no tier gave an answer that validates
+│   ├─ AnswerDeferredError         202, stored until the cloud can answer; `request_id` names it
 │   └─ BudgetExceededError         429, a limit in USD or bytes would be passed
 ├─ StoreError                      a file of SQLite cannot be used
 │   ├─ StoreBusyError              503, another process holds it
@@ -380,6 +383,31 @@ class RoutingError(EdgeLLMError):
 
     code = "routing_error"
     status_code = 503
+
+
+class NoRouteError(RoutingError):
+    """Every tier was refused: forbidden, out of reach, or not able to."""
+
+    code = "no_route"
+
+
+class AnswerRejectedError(RoutingError):
+    """No tier gave an answer that validates, and one that does not is not passed on."""
+
+    code = "answer_rejected"
+    status_code = 502
+    retryable = True
+
+
+class AnswerDeferredError(RoutingError):
+    """Only the cloud could answer, and cannot now: the request is stored until it can."""
+
+    code = "answer_deferred"
+    status_code = 202
+
+    def __init__(self, message: str, *, hint: str | None = None, request_id: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.request_id = request_id
 
 
 class BudgetExceededError(RoutingError):

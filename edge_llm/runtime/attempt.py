@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 
 from edge_llm.engine.host import ModelFacts
 from edge_llm.engine.request import EngineRequest, SequenceEvent
@@ -35,6 +36,7 @@ class TierAttempt(ABC):
         """Why it was given up, or would have been had there been another tier."""
         self.error: EdgeLLMError | None = None
         """What ended it."""
+        self._unheard: deque[Piece] = deque()
 
     @property
     def is_over(self) -> bool:
@@ -47,6 +49,8 @@ class TierAttempt(ABC):
         Raises:
             EdgeLLMError: it cannot answer.
         """
+        if self._unheard:
+            return self._unheard.popleft()
         piece = await self._next()
         if self.first_token_s is None and piece.num_tokens:
             self.first_token_s = time.perf_counter()
@@ -55,14 +59,28 @@ class TierAttempt(ABC):
             self.ended_s = time.perf_counter()
         return piece
 
+    @property
+    def has_unheard(self) -> bool:
+        """Whether something was put back."""
+        return bool(self._unheard)
+
+    def put_back(self, piece: Piece) -> None:
+        """Say this again when asked: whoever asked could not listen."""
+        self._unheard.append(piece)
+
     def records(self, outcome: str) -> list[Attempt]:
         """What to write down of it, now that nothing more is wanted of it."""
         return [self.record(outcome)]
 
+    @property
+    def latency_s(self) -> float:
+        """Seconds from its start to its end, or to now."""
+        ended_s = time.perf_counter() if self.ended_s is None else self.ended_s
+        return ended_s - self.started_s
+
     def record(self, outcome: str) -> Attempt:
         """One line about it."""
         usage = self.usage
-        ended_s = time.perf_counter() if self.ended_s is None else self.ended_s
         return Attempt(
             tier=self.tier,
             route=self.route,
@@ -71,7 +89,7 @@ class TierAttempt(ABC):
             reason=None if self.refusal is None else str(self.refusal.reason),
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
-            latency_s=ended_s - self.started_s,
+            latency_s=self.latency_s,
         )
 
     @property
@@ -95,8 +113,8 @@ class TierAttempt(ABC):
         """Go on with it."""
 
     @abstractmethod
-    async def close(self) -> None:
-        """Stop its work; waits no longer than a moment."""
+    def stop(self) -> None:
+        """End its work, where it is not over; does not wait."""
 
 
 class LocalAttempt(TierAttempt):
@@ -112,8 +130,10 @@ class LocalAttempt(TierAttempt):
         *,
         opens_thinking: bool = False,
         shows_logprobs: bool = False,
+        dropped_messages: int = 0,
     ) -> None:
         super().__init__(tier, model.facts.name)
+        self.dropped_messages = dropped_messages
         self._model = model
         self._facts: ModelFacts = model.facts
         self._request = request
@@ -175,7 +195,7 @@ class LocalAttempt(TierAttempt):
         if self._run is not None:
             self._run.resume()
 
-    async def close(self) -> None:
-        """Stop it within one step of the engine; does not wait."""
+    def stop(self) -> None:
+        """End it within one step of the engine; does not wait."""
         if self._run is not None:
             self._run.abort()

@@ -27,6 +27,9 @@ class Hold:
         return f"window({self.num_tokens})" if self.kind == "window" else self.kind
 
 
+NO_HOLD = Hold("none")
+
+
 def parse_hold(text: object) -> Hold:
     """`none`, `window(n)`, `sentence` or `full`; `window` alone holds 16 tokens.
 
@@ -35,7 +38,7 @@ def parse_hold(text: object) -> Hold:
     """
     match text:
         case "none" | "sentence" | "full":
-            return Hold(text)  # type: ignore[arg-type]
+            return Hold(text)
         case "window":
             return Hold("window", DEFAULT_WINDOW_TOKENS)
         case str() if (found := _WINDOW.fullmatch(text)) and int(found[1]) > 0:

@@ -37,8 +37,10 @@ class Draft:
 class Outlet:
     """Lets chunks of drafts out to one caller."""
 
-    def __init__(self, hold: Hold) -> None:
+    def __init__(self, hold: Hold, *, is_strict: bool = False) -> None:
+        """`is_strict`: nothing of a draft is let out before it has ended well, freed or not."""
         self._hold = hold
+        self._is_strict = is_strict
         self._texts: list[str] = []
         self.committed: Draft | None = None
         """The draft that the caller has begun to see."""
@@ -65,6 +67,8 @@ class Outlet:
 
     def _ready(self, draft: Draft) -> int:
         """How many of the held chunks may go; the last of them may have been cut in two."""
+        if self._is_strict:
+            return 0
         calls = (i for i, chunk in enumerate(draft.held) if chunk.tool_call is not None)
         # Acting on a call cannot be taken back: it waits for the end of the answer, and so does
         # what comes after it.
