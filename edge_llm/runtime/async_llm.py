@@ -21,6 +21,9 @@ from edge_llm.runtime.local import LocalModel, load_local_model
 from edge_llm.runtime.tier_set import TierSet
 from edge_llm.types import Answer, Chunk, Message, RequestOptions
 
+CLOSING_S = 2.0
+"""How long the closing of connections is waited for; they end with the process anyway."""
+
 
 class AsyncEdgeLLM:
     """A loaded model to talk to from asynchronous code; `async with` loads and frees it.
@@ -42,6 +45,8 @@ class AsyncEdgeLLM:
         check_tiers(self.config)
         self._pid = os.getpid()
         self._tiers: TierSet | None = None
+        self._opened: TierSet | None = None
+        """What was open, also after the end: connections are closed last."""
         self._opening = threading.Lock()
         self._closed = False
 
@@ -71,14 +76,20 @@ class AsyncEdgeLLM:
         with self._opening:
             self.check_usable()
             if self._tiers is None:
-                self._tiers = open_tiers(self.config, load_local_model)
+                self._tiers = self._opened = open_tiers(self.config, load_local_model)
 
     async def close(self) -> None:
         """End what runs with `RuntimeClosedError` and free the model. A second call is harmless."""
-        tiers = self._tiers
         await asyncio.to_thread(self.close_blocking)
-        if tiers is not None:
-            await tiers.close_connections()
+        await self.close_connections()
+
+    async def close_connections(self) -> None:
+        """Close what this event loop keeps open to endpoints."""
+        opened = self._opened
+        if opened is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSING_S):
+                    await opened.close_connections()
 
     def close_blocking(self) -> None:
         """As `close`, for a thread that may wait, and for the end of the interpreter."""

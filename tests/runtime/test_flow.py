@@ -11,12 +11,13 @@ from edge_llm.backends.fake import fake_capabilities
 from edge_llm.errors import (
     AnswerRejectedError,
     CloudError,
-    CloudTruncatedError,
+    CloudUnavailableError,
     ContextLengthExceededError,
     DeadlineExceededError,
     NoRouteError,
 )
 from edge_llm.types import Answer
+from tests.support.cloud_server import CloudServer
 from tests.support.hybrid import (
     CLOUD_ANSWER,
     LOCAL,
@@ -31,7 +32,7 @@ from tests.support.runtimes import SpokenBackend
 SURE = "Good night."
 LONG = "One two three. Four five six. Seven eight nine. Ten."
 RESET = "say From\nreset"
-DOWN = "status 503"
+DOWN = "status 503\nbody {}"
 HANG = "hang"
 
 
@@ -59,7 +60,7 @@ def test_what_the_model_says_of_itself_decides_before_anything_is_written() -> N
     with hybrid(DoubtfulBackend(LONG, unsure=0.9)) as (llm, _):
         answer = llm.chat("why is the sky blue?")
 
-    assert (answer.text, answer.route, answer.model) == ("From the cloud.", "cloud", "m")
+    assert (answer.text, answer.route, answer.model) == ("From the cloud.", "cloud", "scripted")
     assert (answer.reason, answer.signal, answer.threshold) == ("unsure", "unsure_token", 0.5)
     assert answer.score == pytest.approx(0.1, abs=1e-3)
     assert outcomes(answer) == [("local", "deferred"), ("cloud", "answered")]
@@ -201,10 +202,7 @@ def test_a_task_rule_sends_a_request_straight_up() -> None:
     assert len(server.requests) == 1
 
 
-FAULTS = [DOWN, RESET, "status 401", "say From\nclose", "raw nonsense\nclose", "garble"]
-
-
-@pytest.mark.parametrize("script", [DOWN, RESET, "status 401", "say From\nclose"])
+@pytest.mark.parametrize("script", [DOWN, RESET, "status 401\nbody {}", "say From\nclose"])
 def test_when_the_cloud_fails_the_parked_draft_is_finished_and_flagged(script: str) -> None:
     with hybrid(DoubtfulBackend(LONG, unsure=0.9), script) as (llm, _):
         answer = llm.chat("x")
@@ -236,7 +234,7 @@ def test_a_request_that_went_straight_up_falls_back_to_the_tier_it_passed_over()
 
 def test_where_nobody_can_answer_the_error_is_the_clouds() -> None:
     small = DoubtfulBackend(SURE, capabilities=fake_capabilities(max_model_len=128))
-    with hybrid(small, "say From\nclose") as (llm, _), pytest.raises(CloudTruncatedError):
+    with hybrid(small, DOWN) as (llm, _), pytest.raises(CloudUnavailableError):
         llm.chat("x" * 300)
 
 
@@ -269,26 +267,36 @@ def test_a_local_answer_that_is_not_ready_in_time_is_cut_short_and_says_so() -> 
     assert 0 < len(answer.text) < 750
 
 
+def is_idle(backend: SlowBackend) -> bool:
+    """Whether the model has stopped for good, within five seconds."""
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        before = backend.num_forwards
+        time.sleep(20 * backend.step_s)
+        if backend.num_forwards == before:
+            return True
+    return False
+
+
 def test_leaving_a_stream_stops_both_tiers() -> None:
     backend = SlowBackend(LONG, unsure=0.9)
     with hybrid(backend, "say From\nsay  here.\nhang") as (llm, server):
         for _ in llm.stream("x", hold="none"):
             break
         assert server.requests[0].client_left.wait(5)
-        end = time.monotonic() + 5
-        while backend.num_used_cells and time.monotonic() < end:
-            time.sleep(0.01)
-        assert backend.num_used_cells == 0
+        assert is_idle(backend)
 
 
 def test_a_race_is_won_by_a_local_answer_that_is_ready_first() -> None:
     backend = DoubtfulBackend(SURE, lambda at: 0.25)
     with hybrid(backend, HANG) as (llm, server):
         answer = llm.chat("x", on_doubt="race")
-        assert server.requests[0].client_left.wait(5)
+        for seen in server.requests:  # none, where the answer was ready before the connection
+            assert seen.client_left.wait(5)
 
     assert (answer.text, answer.route, answer.degraded) == (SURE, "local", False)
-    assert outcomes(answer) == [("local", "answered"), ("cloud", "cancelled")]
+    assert outcomes(answer)[0] == ("local", "answered")
+    assert outcomes(answer)[1] in [("cloud", "lost"), ("cloud", "cancelled")]
 
 
 def test_a_race_is_won_by_the_cloud_when_it_speaks_first() -> None:
@@ -351,16 +359,13 @@ def test_a_draft_that_cannot_be_judged_is_delivered_and_flagged() -> None:
     assert (answer.text, answer.degraded, answer.reason) == (SURE, True, "low_confidence")
 
 
-@pytest.mark.parametrize("script", ["say  And more.\nfinish stop\nusage 9 3\ndone", DOWN])
+@pytest.mark.parametrize("script", ["say And more.\nfinish stop\nusage 9 3\ndone", DOWN])
 def test_an_answer_that_was_begun_is_continued_where_the_endpoint_can(script: str) -> None:
     backend = DoubtfulBackend(LONG, doubtful_from(18))
-    with hybrid(backend) as (_, __):
-        pass
-    with hybrid(backend_again(), script) as (llm, server):
-        llm.close()
+    with CloudServer(script) as server:
         tiers = [LOCAL, cloud(server, capabilities=["continue_prefix"])]
-        with hybrid(backend_again(), tiers=tiers) as (able, _):
-            chunks = list(able.stream("x", on_doubt="continue", hold="sentence"))
+        with hybrid(backend, tiers=tiers) as (llm, _):
+            chunks = list(llm.stream("x", on_doubt="continue", hold="sentence"))
         prefix = server.requests[0].json["messages"][-1]
 
     answer = chunks[-1].answer
@@ -372,12 +377,8 @@ def test_an_answer_that_was_begun_is_continued_where_the_endpoint_can(script: st
     if script == DOWN:
         assert (text, answer.degraded) == (LONG, True)
     else:
-        assert text == prefix["content"] + " And more."
+        assert text == prefix["content"] + "And more."
         assert answer.route == "cloud"
-
-
-def backend_again() -> DoubtfulBackend:
-    return DoubtfulBackend(LONG, doubtful_from(18))
 
 
 def test_json_that_nobody_gets_right_is_an_error_and_never_shown() -> None:
@@ -406,7 +407,7 @@ done
 
 def test_many_requests_share_the_tiers() -> None:
     async def main() -> list[Answer]:
-        with hybrid_async(DoubtfulBackend(LONG, unsure=0.9)) as (llm, _):
+        async with hybrid_async(DoubtfulBackend(LONG, unsure=0.9)) as (llm, _):
             return await asyncio.gather(*(llm.chat("x") for _ in range(8)))
 
     assert [answer.text for answer in asyncio.run(main())] == ["From the cloud."] * 8

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from unittest import mock
 
@@ -24,8 +24,8 @@ UNSURE = "<|unsure|>"
 
 CLOUD_ANSWER = """
 say From
-say  the
-say  cloud.
+say \\u0020the
+say \\u0020cloud.
 finish stop
 usage 9 3
 done
@@ -95,21 +95,19 @@ def cloud(server: CloudServer, **changes: Any) -> dict[str, Any]:
 LOCAL = {"name": "local", "model": "builtin"}
 
 
-@contextmanager
-def hybrid_async(
+@asynccontextmanager
+async def hybrid_async(
     backend: FakeBackend, *scripts: str, **options: Any
-) -> Iterator[tuple[AsyncEdgeLLM, CloudServer]]:
+) -> AsyncIterator[tuple[AsyncEdgeLLM, CloudServer]]:
     """An `AsyncEdgeLLM` with `backend` as its local tier and the scripts as its cloud."""
     with CloudServer(*(scripts or (CLOUD_ANSWER,))) as server:
         settings = {"tiers": [LOCAL, cloud(server)], "privacy": {"label": "allow"}, **options}
         model = local_model(backend)
         with mock.patch("edge_llm.runtime.async_llm.load_local_model", return_value=model):
             llm = AsyncEdgeLLM(**settings)
-            llm._open_blocking()
-        try:
+            await llm.open()
+        async with llm:
             yield llm, server
-        finally:
-            llm.close_blocking()
 
 
 @contextmanager
