@@ -15,7 +15,7 @@ from edge_llm.cloud.attempt import Attempt
 from edge_llm.cloud.breaker import BreakerState, CircuitBreaker, Permit
 from edge_llm.cloud.deadline import Deadline
 from edge_llm.cloud.gate import check_endpoint, check_host, check_label, is_offline
-from edge_llm.cloud.keys import read_key
+from edge_llm.cloud.keys import Key, read_key
 from edge_llm.cloud.retry import wait_s
 from edge_llm.cloud.sdk import SDKClient, open_sdk_client
 from edge_llm.cloud.types import (
@@ -175,7 +175,7 @@ class CloudClient:
             if on_attempt is not None:
                 on_attempt(record)
 
-    async def _permit(self) -> tuple[str | None, Permit]:
+    async def _permit(self) -> tuple[Key | None, Permit]:
         """The key as it is now, and leave to try it."""
         key = None
         missing: CloudAuthError | None = None
@@ -193,9 +193,9 @@ class CloudClient:
             raise self._circuit_open()
         return key, permit
 
-    def _fingerprint(self, key: str | None) -> str:
+    def _fingerprint(self, key: Key | None) -> str:
         """Changes with the configuration and the key, and tells nothing of either."""
-        text = f"{self.endpoint!r}{key}"
+        text = f"{self.endpoint!r}{self.endpoint.headers}{key.text if key else None}"
         return hashlib.blake2b(text.encode(), key=self._salt, digest_size=16).hexdigest()
 
     def _circuit_open(self) -> CircuitOpenError:

@@ -7,14 +7,16 @@ endpoint needs leave: no platform facts, and nothing that its environment variab
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import importlib.metadata
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from edge_llm.cloud.failures import status_error
 from edge_llm.cloud.gate import uses_proxies
+from edge_llm.cloud.keys import Key
 from edge_llm.cloud.quiet import hush, quietly
 from edge_llm.cloud.types import Endpoint
 from edge_llm.errors import (
@@ -62,7 +64,7 @@ class SDKClient:
             http_client=_http_client(endpoint, offline=offline),
         )
 
-    async def open(self, body: Mapping[str, Any], key: str | None) -> httpx2.Response:
+    async def open(self, body: Mapping[str, Any], key: Key | None) -> Response:
         """The response to a chat completion, its body still to be read.
 
         Raises:
@@ -76,8 +78,7 @@ class SDKClient:
                 stream = await self._client.chat.completions.create(
                     **_split_body(body), extra_headers=_headers(self._endpoint, key)
                 )
-                response: httpx2.Response = stream.response
-                return response
+                return Response(self._endpoint.name, stream.response)
         except openai.OpenAIError as error:
             failure = map_sdk_error(self._endpoint.name, error)
         except UnicodeError:
@@ -94,24 +95,41 @@ class SDKClient:
             await self._client.close()
 
 
-async def read_piece(endpoint: str, pieces: Any) -> bytes | None:
-    """The next bytes of a response's body, None at its end.
+class Response:
+    """The response to one request, its body read piece by piece."""
 
-    Raises:
-        CloudUnavailableError: the connection broke.
-    """
-    import httpx2
+    def __init__(self, endpoint: str, response: httpx2.Response) -> None:
+        self._endpoint = endpoint
+        self._response = response
+        self._pieces = response.aiter_raw()
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
 
-    broken: CloudError | None = None
-    try:
-        with quietly():
-            piece: bytes = await anext(pieces)
-            return piece
-    except StopAsyncIteration:
-        return None
-    except (httpx2.HTTPError, httpx2.StreamError):
-        broken = CloudUnavailableError(f"{endpoint!r} broke the connection", endpoint=endpoint)
-    raise broken
+    async def read_piece(self) -> bytes | None:
+        """The next bytes of the body, None at its end.
+
+        Raises:
+            CloudUnavailableError: the connection broke.
+        """
+        import httpx2
+
+        try:
+            with quietly():
+                return await anext(self._pieces, None)
+        except (httpx2.HTTPError, httpx2.StreamError):
+            broken = CloudUnavailableError(
+                f"{self._endpoint!r} broke the connection", endpoint=self._endpoint
+            )
+        raise broken
+
+    async def close(self) -> None:
+        """Close the socket at once if anything is still on its way, else keep it for reuse."""
+        import httpx2
+
+        with quietly(), contextlib.suppress(httpx2.HTTPError, httpx2.StreamError, RuntimeError):
+            await self._response.aclose()
+            if isinstance(self._pieces, AsyncGenerator):
+                await self._pieces.aclose()
 
 
 def map_sdk_error(endpoint: str, error: Exception) -> CloudError:
@@ -174,7 +192,7 @@ def _split_body(body: Mapping[str, Any]) -> dict[str, Any]:
     return {**named, "extra_body": {n: v for n, v in body.items() if n not in named}}
 
 
-def _headers(endpoint: Endpoint, key: str | None) -> dict[str, str]:
+def _headers(endpoint: Endpoint, key: Key | None) -> dict[str, str]:
     headers = {
         "Accept": "text/event-stream, application/json",
         # Compressed bytes could grow without bound, and a stream gains nothing by it.
@@ -188,7 +206,7 @@ def _headers(endpoint: Endpoint, key: str | None) -> dict[str, str]:
         headers["OpenAI-Project"] = endpoint.project
     if key is not None and endpoint.key is not None:
         is_bearer = endpoint.key.header.lower() == "authorization"
-        headers[endpoint.key.header] = f"Bearer {key}" if is_bearer else key
+        headers[endpoint.key.header] = f"Bearer {key.text}" if is_bearer else key.text
     return headers
 
 
@@ -205,7 +223,7 @@ def _http_client(endpoint: Endpoint, *, offline: bool) -> httpx2.AsyncClient:
 
     from edge_llm.cloud.pinned import PinnedTransport, bounded
 
-    ours = {name.lower() for name in _headers(endpoint, "any")} | _PLAIN_HEADERS
+    ours = {name.lower() for name in _headers(endpoint, Key("any"))} | _PLAIN_HEADERS
 
     async def keep_ours(request: httpx2.Request) -> None:
         for name in [name for name in request.headers if name.lower() not in ours]:

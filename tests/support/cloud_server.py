@@ -85,6 +85,8 @@ class CloudServer:
         self.requests: list[Seen] = []
         self._scripts = list(scripts) or [OK]
         self._next = 0
+        self.num_connections = 0
+        self._came = threading.Condition()
         self._tls = tls
         self._host = host
         self._loop = asyncio.new_event_loop()
@@ -112,6 +114,11 @@ class CloudServer:
         """From now on these, beginning with the first."""
         self._scripts, self._next = list(scripts), 0
 
+    def wait_for_requests(self, number: int) -> None:
+        """Until so many requests have come."""
+        with self._came:
+            assert self._came.wait_for(lambda: len(self.requests) >= number, timeout=60)
+
     async def _listen(self) -> asyncio.Server:
         return await asyncio.start_server(self._accept, self._host, 0, ssl=self._tls)
 
@@ -125,10 +132,13 @@ class CloudServer:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self.num_connections += 1
         try:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
                 while (seen := await read_request(reader)) is not None:
-                    self.requests.append(seen)
+                    with self._came:
+                        self.requests.append(seen)
+                        self._came.notify_all()
                     if not await self._serve(seen, reader, writer):
                         break
         except asyncio.CancelledError:
