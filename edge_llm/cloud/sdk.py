@@ -11,6 +11,7 @@ import contextlib
 import functools
 import importlib.metadata
 import ssl
+import urllib.request
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -245,19 +246,23 @@ def _http_client(endpoint: Endpoint, *, offline: bool) -> httpx2.AsyncClient:
         "event_hooks": {"request": [keep_ours], "response": [bound]},
         "limits": limits,
     }
-    verify = _certificates(endpoint)
+    verify = _certificates(endpoint, offline=offline)
     if uses_proxies(endpoint, offline=offline):
         return _checked(endpoint, lambda: httpx2.AsyncClient(verify=verify, **settings))
     transport = PinnedTransport(endpoint, offline=offline, verify=verify, limits=limits)
     return httpx2.AsyncClient(transport=transport, trust_env=False, **settings)
 
 
-def _certificates(endpoint: Endpoint) -> ssl.SSLContext:
+def _certificates(endpoint: Endpoint, *, offline: bool) -> ssl.SSLContext:
     import httpx2
 
-    if endpoint.ca_file is None:
-        return _checked(endpoint, httpx2.create_ssl_context)
-    return _checked(endpoint, lambda: ssl.create_default_context(cafile=endpoint.ca_file))
+    if endpoint.ca_file is not None:
+        return _checked(endpoint, lambda: ssl.create_default_context(cafile=endpoint.ca_file))
+    has_proxies = uses_proxies(endpoint, offline=offline) and bool(urllib.request.getproxies())
+    if not endpoint.base_url.startswith("https:") and not has_proxies:
+        # Nobody to be sure of; reading the system's certificates takes 30 ms.
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return _checked(endpoint, httpx2.create_ssl_context)
 
 
 def _checked(endpoint: Endpoint, make: Callable[[], T]) -> T:

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 import traceback
 
 import pytest
 
 from edge_llm import errors
+from edge_llm.cloud.client import CloudClient
 from edge_llm.cloud.deadline import Deadline
-from edge_llm.cloud.types import CloudAttempt, CloudFinish, CloudToolCall, CloudUsage, Timeouts
-from tests.support.cloud import KEY, PROMPT, ask, endpoint, finish_of, request, text_of
+from edge_llm.cloud.types import (
+    CloudAttempt,
+    CloudFinish,
+    CloudText,
+    CloudToolCall,
+    CloudUsage,
+    Endpoint,
+    Timeouts,
+)
+from tests.support.cloud import KEY, PROMPT, ask, collect, endpoint, finish_of, request, text_of
+from tests.support.cloud_faults import random_script
 from tests.support.cloud_server import OK, CloudServer, refused_url
 
 SHORT = Timeouts(connect_s=2.0, read_s=0.3, total_s=20.0)
@@ -267,7 +278,6 @@ def test_a_cancelled_request_closes_its_socket_and_is_accounted() -> None:
 
 
 def test_a_stream_that_is_left_closes_its_socket() -> None:
-    from edge_llm.cloud.client import CloudClient
 
     async def take_one(url: str) -> None:
         client = CloudClient(endpoint(url))
@@ -283,8 +293,6 @@ def test_a_stream_that_is_left_closes_its_socket() -> None:
 
 
 def test_a_connection_is_used_again() -> None:
-    from edge_llm.cloud.client import CloudClient
-    from tests.support.cloud import collect
 
     async def twice(url: str) -> list[str]:
         client = CloudClient(endpoint(url))
@@ -304,3 +312,37 @@ def test_the_finish_is_last_and_there_is_one() -> None:
     assert [isinstance(event, CloudFinish) for event in events].count(True) == 1
     assert isinstance(events[-1], CloudFinish)
     assert finish_of(events).cost_usd == pytest.approx(12e-6)
+
+
+def test_random_scripts_end_in_an_answer_or_a_typed_error() -> None:
+    """A sample of what the benchmark does by the thousand: nothing shown that was not said."""
+    dice = random.Random(20261122)
+    cases = [random_script(dice) for _ in range(200)]
+    turns = asyncio.Semaphore(20)
+
+    async def ask_one(url: str, number: int) -> None:
+        async with turns:
+            shown, error = await _shown(endpoint(url, headers={"x-script": str(number)}))
+        case = cases[number]
+        assert (error is None) == case.is_complete, case
+        assert case.said.startswith(shown), case
+        assert error is not None or shown == case.said, case
+
+    async def ask_all(url: str) -> None:
+        await asyncio.gather(*(ask_one(url, number) for number in range(len(cases))))
+
+    with CloudServer(*(case.text for case in cases)) as server:
+        asyncio.run(ask_all(server.url))
+
+
+async def _shown(where: Endpoint) -> tuple[str, errors.CloudError | None]:
+    client = CloudClient(where)
+    text = ""
+    try:
+        async for event in client.stream(request(), Deadline.after(6.0)):
+            text += event.text if isinstance(event, CloudText) else ""
+    except errors.CloudError as error:
+        return text, error
+    finally:
+        await client.close()
+    return text, None

@@ -1,7 +1,8 @@
 """An OpenAI-compatible server over real sockets that follows scripts, faults and all.
 
-A script is text, one instruction a line; `#` begins a comment. Each connection's request takes the
-next script; the last one is repeated.
+A script is text, one instruction a line; `#` begins a comment. Each request takes the next script
+and the last one is repeated; a request with the header `x-script: N` takes script N, so that many
+can be under way at once.
 
 ```
 wait S                  do nothing for S seconds
@@ -153,8 +154,11 @@ class CloudServer:
         self, seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
         """Whether the connection may be used again."""
-        script = self._scripts[min(self._next, len(self._scripts) - 1)]
-        self._next += 1
+        if (wanted := seen.headers.get("x-script")) is not None:
+            script = self._scripts[int(wanted)]
+        else:
+            script = self._scripts[min(self._next, len(self._scripts) - 1)]
+            self._next += 1
         reply = Reply(seen, reader, writer)
         try:
             return await reply.run(script)
@@ -193,10 +197,10 @@ class Reply:
 
     async def run(self, script: str) -> bool:
         """Follow the script; whether the connection is still good."""
-        for line in script.strip().splitlines():
-            name, _, rest = line.strip().partition(" ")
+        for line in script.split("\n"):
+            name, _, rest = line.lstrip().partition(" ")
             if name and not name.startswith("#"):
-                await getattr(self, f"do_{name}")(rest.lstrip())
+                await getattr(self, f"do_{name}")(rest)
         if not self._ended:
             await self._begin({})
             await self._send(b"0\r\n\r\n")
