@@ -40,6 +40,7 @@ EdgeLLMError
 │       └─ PrivacyError            the label does not let it pass
 ├─ RequestAbortedError             the request was cancelled, by its caller or by `close`
 │   └─ DeadlineExceededError       504
+├─ NotRemoteError                  what only the process with the model can do
 └─ RuntimeClosedError
     └─ RuntimeForkedError          used in a child process after fork()
 ```
@@ -48,7 +49,7 @@ EdgeLLMError
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -241,6 +242,8 @@ class CloudError(EdgeLLMError):
         """The HTTP status it sent, where it sent one."""
         self.retry_after_s = retry_after_s
         """How long it asks to be left alone."""
+        self.own_words: Mapping[str, Any] | None = None
+        """What one of our own servers said; never set for anybody else's."""
 
 
 class CloudUnavailableError(CloudError):
@@ -359,6 +362,13 @@ class DeadlineExceededError(RequestAbortedError):
     code = "deadline_exceeded"
     status_code = 504
     retryable = True
+
+
+class NotRemoteError(EdgeLLMError):
+    """Only the process that has the model can do this, not a connection to it."""
+
+    code = "not_remote"
+    status_code = 400
 
 
 class RuntimeClosedError(EdgeLLMError):

@@ -65,7 +65,7 @@ class Attempt:
         self.was_cut_short = False
         """Whether it ended by its caller's deadline, earlier than the endpoint's own limits."""
         self._read_at_s = math.inf
-        self._reader = ChunkReader(endpoint.name)
+        self._reader = ChunkReader(endpoint.name, is_ours=endpoint.ours)
         self._body = request_body(request, endpoint)
         self._ttft_s: float | None = None
         self._status: int | None = None

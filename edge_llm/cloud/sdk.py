@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from edge_llm.cloud.failures import status_error
+from edge_llm.cloud.failures import own_words, status_error
 from edge_llm.cloud.gate import uses_proxies
 from edge_llm.cloud.keys import Key
 from edge_llm.cloud.quiet import hush, quietly
@@ -81,7 +81,7 @@ class SDKClient:
                 )
                 return Response(self._endpoint.name, stream.response)
         except openai.OpenAIError as error:
-            failure = map_sdk_error(self._endpoint.name, error)
+            failure = self._mapped(error)
         except UnicodeError:
             failure = CloudResponseError(
                 f"{self._endpoint.name!r} has no address that can be used",
@@ -89,6 +89,31 @@ class SDKClient:
             )
         # Raised here, so that the package's error, which holds prompt and key, is no context of it.
         raise failure
+
+    async def models(self, key: Key | None) -> list[str]:
+        """Names of the models that the endpoint offers.
+
+        Raises:
+            CloudError: it does not say.
+        """
+        import openai
+
+        try:
+            with quietly():
+                listed = await self._client.models.list(extra_headers=_headers(self._endpoint, key))
+            return [str(model.id) for model in listed.data or ()]
+        except openai.OpenAIError as error:
+            failure = self._mapped(error)
+        except (AttributeError, TypeError, ValueError):
+            name = self._endpoint.name
+            failure = CloudResponseError(f"{name!r} lists no models", endpoint=name)
+        raise failure
+
+    def _mapped(self, error: Exception) -> CloudError:
+        failure = map_sdk_error(self._endpoint.name, error)
+        if self._endpoint.ours:
+            failure.own_words = own_words(getattr(error, "body", None))
+        return failure
 
     async def close(self) -> None:
         """Close what is open."""

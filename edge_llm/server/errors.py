@@ -16,8 +16,21 @@ def error_object(error: EdgeLLMError) -> dict[str, Any]:
             "type": kind,
             "param": None,
             "code": error.code,
-            "edge_llm": {"message": error.message, "hint": error.hint},
+            "edge_llm": {
+                "message": error.message,
+                "hint": error.hint,
+                "details": _details(error),
+            },
         }
+    }
+
+
+def _details(error: EdgeLLMError) -> dict[str, Any]:
+    """Numbers and names that the error carries besides its words."""
+    return {
+        name: value
+        for name, value in vars(error).items()
+        if name not in ("message", "hint") and isinstance(value, str | int | float)
     }
 
 

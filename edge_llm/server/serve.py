@@ -33,6 +33,7 @@ def listen(host: str, port: int) -> socket.socket:
         bound = socket.socket(family, kind, protocol)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
+        bound.listen(128)  # who comes before the model is loaded waits
     except OSError as exc:
         raise ConfigError(
             f"cannot listen on {host} port {port}: {exc.strerror}",
