@@ -40,7 +40,7 @@ from edge_llm.errors import (
 from edge_llm.prompt.messages import messages_from
 from edge_llm.runtime.async_llm import AsyncEdgeLLM
 from edge_llm.runtime.llm import BackgroundLoop, EdgeLLM, shut_down
-from edge_llm.runtime.record import read_answer
+from edge_llm.runtime.reading import read_answer
 from edge_llm.types import Chunk, Message, RequestOptions, ToolCall
 
 PATIENCE = Timeouts(connect_s=5.0, read_s=900.0, total_s=86_400.0)

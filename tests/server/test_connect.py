@@ -14,7 +14,7 @@ import pytest
 
 import edge_llm
 from edge_llm import errors
-from edge_llm.runtime.record import read_answer
+from edge_llm.runtime.reading import read_answer
 from edge_llm.types import Answer, Chunk, RequestOptions
 from tests.server.test_openai_client import EndlessBackend
 from tests.support.cloud_server import OK, CloudServer, refused_url
