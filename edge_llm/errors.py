@@ -56,6 +56,7 @@ EdgeLLMError
 │   └─ LeaseLostError              somebody else works on it by now
 ├─ RequestAbortedError             the request was cancelled, by its caller or by `close`
 │   └─ DeadlineExceededError       504
+├─ NotRemoteError                  what only the process with the model can do
 └─ RuntimeClosedError
     └─ RuntimeForkedError          used in a child process after fork()
 ```
@@ -65,7 +66,7 @@ from __future__ import annotations
 
 import difflib
 import time
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -264,6 +265,8 @@ class CloudError(EdgeLLMError):
         """The HTTP status it sent, where it sent one."""
         self.retry_after_s = retry_after_s
         """How long it asks to be left alone."""
+        self.own_words: Mapping[str, Any] | None = None
+        """What one of our own servers said; never set for anybody else's."""
 
 
 class CloudUnavailableError(CloudError):
@@ -513,6 +516,13 @@ class DeadlineExceededError(RequestAbortedError):
     code = "deadline_exceeded"
     status_code = 504
     retryable = True
+
+
+class NotRemoteError(EdgeLLMError):
+    """Only the process that has the model can do this, not a connection to it."""
+
+    code = "not_remote"
+    status_code = 400
 
 
 class RuntimeClosedError(EdgeLLMError):

@@ -308,6 +308,33 @@ def quantize(  # noqa: PLR0913 — one parameter is one option of the command li
     )
 
 
+@app.command()
+def serve(
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="'builtin', or the path of a GGUF or ONNX model."),
+    ] = None,
+    host: Annotated[
+        str, typer.Option("--host", help="The address to listen on; else this machine only.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", "-p", help="0 takes any that is free.")] = 11500,
+    context_size: ContextSize = None,
+    worker: Annotated[
+        bool | None,
+        typer.Option("--worker/--no-worker", help="Run the engine in a process of its own."),
+    ] = None,
+) -> None:
+    """Serve the OpenAI API over one loaded model, for edge_llm.connect() and other clients."""
+    from edge_llm.cli import serve as command
+
+    options: dict[str, Any] = {
+        "context_size": _read_context_size(context_size),
+        "worker": worker,
+    }
+    given = {k: v for k, v in options.items() if v is not None}
+    command.run(model, given, host=host, port=port)
+
+
 cache_app = typer.Typer(
     help="Prefixes that are kept on disk across restarts.",
     no_args_is_help=True,

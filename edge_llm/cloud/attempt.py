@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import TypeVar
 
 from edge_llm.cloud.chunks import ChunkReader
 from edge_llm.cloud.deadline import Deadline
+from edge_llm.cloud.keys import Key
 from edge_llm.cloud.pricing import cost_usd, estimate_prompt_tokens, estimate_tokens
-from edge_llm.cloud.sdk import SDKClient, read_piece
+from edge_llm.cloud.sdk import Response, SDKClient
 from edge_llm.cloud.sse import EventTooLargeError, SSEParser
 from edge_llm.cloud.types import (
     CloudAttempt,
@@ -35,13 +36,13 @@ from edge_llm.errors import (
     PrivacyError,
 )
 
-if TYPE_CHECKING:
-    import httpx2
-
 T = TypeVar("T")
 
 MAX_ANSWER_BYTES = 16 << 20
 """Of one answer's body with all its framing."""
+
+DRAIN_S = 0.05
+"""How long the end of a body may take that is only wanted to keep its connection."""
 
 TAIL_S = 1.0
 """How long a finished answer waits for the count of its tokens."""
@@ -64,7 +65,7 @@ class Attempt:
         self.was_cut_short = False
         """Whether it ended by its caller's deadline, earlier than the endpoint's own limits."""
         self._read_at_s = math.inf
-        self._reader = ChunkReader(endpoint.name)
+        self._reader = ChunkReader(endpoint.name, is_ours=endpoint.ours)
         self._body = request_body(request, endpoint)
         self._ttft_s: float | None = None
         self._status: int | None = None
@@ -74,7 +75,7 @@ class Attempt:
         self._sent_s = self._started_s
 
     async def run(
-        self, open_client: Callable[[], Awaitable[SDKClient]], key: str | None
+        self, open_client: Callable[[], Awaitable[SDKClient]], key: Key | None
     ) -> AsyncGenerator[CloudEvent]:
         """The events of the answer; the last is `CloudFinish`.
 
@@ -83,17 +84,19 @@ class Attempt:
         """
         response = await self._open(open_client, key)
         try:
-            async for data, is_whole in self._data(response):
-                events = self._reader.read_whole(data) if is_whole else self._reader.read(data)
-                for event in events:
-                    yield self._received(event)
+            async with contextlib.aclosing(self._data(response)) as parts:
+                async for data, is_whole in parts:
+                    read = self._reader.read_whole if is_whole else self._reader.read
+                    for event in read(data):
+                        yield self._received(event)
             if self._reader.finish_reason is None:
                 raise CloudTruncatedError(
                     f"the answer of {self._endpoint.name!r} stopped half-way",
                     endpoint=self._endpoint.name,
                 )
+            await self._drain(response)
         finally:
-            await _closed(response)
+            await response.close()
         yield self._finish()
 
     def record(self, outcome: str, error: CloudError | None) -> CloudAttempt:
@@ -113,8 +116,8 @@ class Attempt:
         )
 
     async def _open(
-        self, open_client: Callable[[], Awaitable[SDKClient]], key: str | None
-    ) -> httpx2.Response:
+        self, open_client: Callable[[], Awaitable[SDKClient]], key: Key | None
+    ) -> Response:
         limits = self._endpoint.timeouts
         client = await self._in_time(open_client())
         self._read_at_s = time.monotonic() + limits.connect_s + limits.read_s
@@ -126,11 +129,11 @@ class Attempt:
             self._status = error.status
             self._was_sent = not _never_connected(error)
             raise
-        self._status = response.status_code
+        self._status = response.status
         self._read_at_s = time.monotonic() + limits.read_s
         return response
 
-    async def _data(self, response: httpx2.Response) -> AsyncIterator[tuple[bytes, bool]]:
+    async def _data(self, response: Response) -> AsyncGenerator[tuple[bytes, bool]]:
         """Each event's data, or all of an answer that came in one piece, which is flagged."""
         kind = response.headers.get("content-type", "text/event-stream").partition(";")[0].strip()
         if response.headers.get("content-encoding", "identity") != "identity":
@@ -139,20 +142,22 @@ class Attempt:
             pieces = [piece async for piece in self._pieces(response)]
             yield b"".join(pieces), True
         elif kind == "text/event-stream":
-            async for data in self._events(response):
-                yield data, False
+            async with contextlib.aclosing(self._events(response)) as events:
+                async for data in events:
+                    yield data, False
         else:
             raise self._bad("answered with something else than an answer")
 
-    async def _events(self, response: httpx2.Response) -> AsyncIterator[bytes]:
+    async def _events(self, response: Response) -> AsyncGenerator[bytes]:
         parser = SSEParser()
         try:
-            async for piece in self._pieces(response):
-                for data in parser.feed(piece):
-                    self._read_at_s = time.monotonic() + self._endpoint.timeouts.read_s
-                    yield data
-                    if self._reader.done:
-                        return
+            async with contextlib.aclosing(self._pieces(response)) as pieces:
+                async for piece in pieces:
+                    for data in parser.feed(piece):
+                        self._read_at_s = time.monotonic() + self._endpoint.timeouts.read_s
+                        yield data
+                        if self._reader.done:
+                            return
             for data in parser.finish():
                 yield data
         except EventTooLargeError:
@@ -161,27 +166,29 @@ class Attempt:
             return
         raise too_large
 
-    async def _pieces(self, response: httpx2.Response) -> AsyncIterator[bytes]:
+    async def _pieces(self, response: Response) -> AsyncGenerator[bytes]:
         """The body's bytes as they come, until it ends or nothing more is needed."""
-        pieces = response.aiter_raw()
-        while True:
-            try:
-                piece = await self._next(pieces)
-            except CloudError:
-                if self._reader.finish_reason is None:
-                    raise
-                return  # the answer was complete; only its count of tokens is missing
-            if piece is None:
-                return
+        while (piece := await self._next(response)) is not None:
             self._received_bytes += len(piece)
             if self._received_bytes > MAX_ANSWER_BYTES:
                 raise self._bad("sent more than any answer has")
             yield piece
 
-    async def _next(self, pieces: AsyncIterator[bytes]) -> bytes | None:
-        if self._reader.finish_reason is not None:
-            self._read_at_s = min(self._read_at_s, time.monotonic() + TAIL_S)
-        return await self._in_time(read_piece(self._endpoint.name, pieces))
+    async def _next(self, response: Response) -> bytes | None:
+        if self._reader.finish_reason is None:
+            return await self._in_time(response.read_piece())
+        self._read_at_s = min(self._read_at_s, time.monotonic() + TAIL_S)
+        try:
+            return await self._in_time(response.read_piece())
+        except CloudError:
+            return None  # the answer is complete; only the count of its tokens is missing
+
+    async def _drain(self, response: Response) -> None:
+        """Read the end of a body that has said all, so that its connection can be used again."""
+        with contextlib.suppress(TimeoutError, CloudError):
+            async with asyncio.timeout(DRAIN_S):
+                while await response.read_piece() is not None:
+                    pass
 
     async def _in_time(self, work: Awaitable[T]) -> T:
         """The result of `work`, which is cancelled when time is over."""
@@ -257,9 +264,3 @@ class Attempt:
 def _never_connected(error: CloudError) -> bool:
     is_connect = isinstance(error, CloudTimeoutError) and error.phase == "connect"
     return is_connect or isinstance(error, OfflineError | PrivacyError)
-
-
-async def _closed(response: httpx2.Response) -> None:
-    """Close the socket at once, whatever of the answer is still on its way."""
-    with contextlib.suppress(Exception):
-        await response.aclose()

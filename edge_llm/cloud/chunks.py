@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
 
-from edge_llm.cloud.failures import stream_error
+from edge_llm.cloud.failures import own_words, stream_error
 from edge_llm.cloud.tool_calls import ToolCallPieces
 from edge_llm.cloud.types import CloudEvent, CloudReasoning, CloudText, CloudUsage
-from edge_llm.errors import CloudContentFilterError, CloudResponseError
+from edge_llm.errors import CloudContentFilterError, CloudError, CloudResponseError
 from edge_llm.types import FinishReason, TokenLogprob
 
 DONE = b"[DONE]"
@@ -33,8 +33,9 @@ _FILTERED = frozenset({"content_filter", "safety"})
 class ChunkReader:
     """Reads one answer; remembers how it ended, who wrote it and what it used."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, *, is_ours: bool = False) -> None:
         self._endpoint = endpoint
+        self._is_ours = is_ours
         self._calls = ToolCallPieces(self._bad)
         self.finish_reason: FinishReason | None = None
         """Why the answer ended; None while it has not."""
@@ -61,7 +62,7 @@ class ChunkReader:
             return []
         chunk = self._parse(data)
         if chunk.get("error"):
-            raise stream_error(self._endpoint, chunk["error"])
+            raise self._told(chunk)
         self._note(chunk)
         return [event for choice in self._choices(chunk) for event in self._choice(choice)]
 
@@ -70,6 +71,11 @@ class ChunkReader:
         events = self.read(data)
         self.done = True
         return events
+
+    def _told(self, chunk: Mapping[str, Any]) -> CloudError:
+        error = stream_error(self._endpoint, chunk["error"])
+        error.own_words = own_words(chunk) if self._is_ours else None
+        return error
 
     def _parse(self, data: bytes) -> dict[str, Any]:
         try:

@@ -15,7 +15,7 @@ from edge_llm.cloud.attempt import Attempt
 from edge_llm.cloud.breaker import BreakerState, CircuitBreaker, Permit
 from edge_llm.cloud.deadline import Deadline
 from edge_llm.cloud.gate import check_endpoint, check_host, check_label, is_offline
-from edge_llm.cloud.keys import read_key
+from edge_llm.cloud.keys import Key, read_key
 from edge_llm.cloud.retry import wait_s
 from edge_llm.cloud.sdk import SDKClient, open_sdk_client
 from edge_llm.cloud.types import (
@@ -33,10 +33,14 @@ from edge_llm.errors import (
     CloudForbiddenError,
     CloudRequestError,
     CloudTimeoutError,
+    CloudUnavailableError,
 )
 
 OnAttempt = Callable[[CloudAttempt], None]
 """Told of each attempt as it ends, once, also when its caller left; must not block or raise."""
+
+LIST_S = 30.0
+"""How long a list of models may take."""
 
 TTFT_SHARE = 0.3
 """Weight of the newest time in the moving average."""
@@ -175,7 +179,7 @@ class CloudClient:
             if on_attempt is not None:
                 on_attempt(record)
 
-    async def _permit(self) -> tuple[str | None, Permit]:
+    async def _permit(self) -> tuple[Key | None, Permit]:
         """The key as it is now, and leave to try it."""
         key = None
         missing: CloudAuthError | None = None
@@ -193,9 +197,9 @@ class CloudClient:
             raise self._circuit_open()
         return key, permit
 
-    def _fingerprint(self, key: str | None) -> str:
+    def _fingerprint(self, key: Key | None) -> str:
         """Changes with the configuration and the key, and tells nothing of either."""
-        text = f"{self.endpoint!r}{key}"
+        text = f"{self.endpoint!r}{self.endpoint.headers}{key.text if key else None}"
         return hashlib.blake2b(text.encode(), key=self._salt, digest_size=16).hexdigest()
 
     def _circuit_open(self) -> CircuitOpenError:
@@ -228,9 +232,32 @@ class CloudClient:
         else:
             self.breaker.failed(permit, error.code, error.retry_after_s)
 
+    async def models(self) -> list[str]:
+        """Names of the models that the endpoint offers; no breaker is asked or told.
+
+        Raises:
+            CloudError: it does not say.
+        """
+        offline = is_offline()
+        check_host(self.endpoint, offline=offline)
+        limits, name = self.endpoint.timeouts, self.endpoint.name
+        key = await asyncio.to_thread(read_key, self.endpoint)
+        client = await self._opened.get(offline=offline)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limits.connect_s + min(limits.read_s, LIST_S)):
+                return await client.models(key)
+        raise CloudTimeoutError(f"{name!r} went silent", phase="read", endpoint=name)
+
     async def close(self) -> None:
         """Close connections that are kept for reuse. A second call is harmless."""
         await self._opened.close()
+
+    def close_soon(self) -> None:
+        """Close all connections, those in use as well, whatever thread and loop they belong to.
+
+        Whoever still reads from one meets `CloudUnavailableError`.
+        """
+        self._opened.close_soon()
 
 
 def _is_of_the_request(error: CloudError | None) -> bool:
@@ -257,16 +284,36 @@ class _OpenClients:
         if making is None or (making.done() and (making.cancelled() or making.exception())):
             making = loop.create_task(open_sdk_client(self._endpoint, offline=offline))
             mine[offline] = making
-        # A caller that leaves while it is made takes it from nobody else.
-        return await asyncio.shield(making)
+        try:
+            # A caller that leaves while it is made takes it from nobody else.
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not making.cancelled() or (task is not None and task.cancelling()):
+                raise
+        name = self._endpoint.name
+        raise CloudUnavailableError(f"the client of {name!r} was closed", endpoint=name)
 
     async def close(self) -> None:
         """Close the clients of the running loop; those of others end with their loops."""
-        loop = asyncio.get_running_loop()
         with self._lock:
-            mine = self._clients.pop(loop, {})
+            mine = self._clients.pop(asyncio.get_running_loop(), {})
         for making in mine.values():
-            if making.done() and not making.cancelled() and making.exception() is None:
-                await making.result().close()
-            else:
-                making.cancel()
+            await _close(making)
+
+    def close_soon(self) -> None:
+        """Have every loop close its own."""
+        with self._lock:
+            everyone = list(self._clients.items())
+            self._clients.clear()
+        for loop, mine in everyone:
+            for making in mine.values():
+                with contextlib.suppress(RuntimeError):  # a loop that is closed closed it too
+                    asyncio.run_coroutine_threadsafe(_close(making), loop)
+
+
+async def _close(making: asyncio.Task[SDKClient]) -> None:
+    if making.done() and not making.cancelled() and making.exception() is None:
+        await making.result().close()
+    else:
+        making.cancel()

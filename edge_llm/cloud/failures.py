@@ -80,6 +80,18 @@ def stream_error(endpoint: str, detail: object) -> CloudError:
     )
 
 
+def own_words(body: object) -> Mapping[str, Any] | None:
+    """What one of our own servers says of an error; None where it is not one of ours that speaks.
+
+    `code`, `message`, `hint` and `details`, the numbers and names that the error carries.
+    """
+    detail = _detail(body)
+    ours = detail.get("edge_llm")
+    if not isinstance(ours, Mapping) or not isinstance(detail.get("code"), str):
+        return None
+    return {"code": detail["code"], **ours}
+
+
 def _kind(status: int, detail: Mapping[str, Any]) -> type[CloudError]:
     for name in ("code", "type"):
         known = _CODES.get(str(detail.get(name, "")).lower())

@@ -12,7 +12,19 @@ from edge_llm.errors import CloudAuthError
 LONGEST_KEY = 8192
 
 
-def read_key(endpoint: Endpoint, environ: Mapping[str, str] | None = None) -> str | None:
+class Key:
+    """A key that shows itself to nobody who does not ask for its text."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return "Key(...)"
+
+
+def read_key(endpoint: Endpoint, environ: Mapping[str, str] | None = None) -> Key | None:
     """The endpoint's key as it is now; None where it needs none. A file is read, so it blocks.
 
     Raises:
@@ -28,7 +40,7 @@ def read_key(endpoint: Endpoint, environ: Mapping[str, str] | None = None) -> st
             hint="it must be one line of printable ASCII",
             endpoint=endpoint.name,
         )
-    return key
+    return Key(key)
 
 
 def _read(endpoint: Endpoint, source: KeySource, environ: Mapping[str, str]) -> str:

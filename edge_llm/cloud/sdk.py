@@ -7,14 +7,17 @@ endpoint needs leave: no platform facts, and nothing that its environment variab
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import importlib.metadata
 import ssl
-from collections.abc import Callable, Mapping
+import urllib.request
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from edge_llm.cloud.failures import status_error
+from edge_llm.cloud.failures import own_words, status_error
 from edge_llm.cloud.gate import uses_proxies
+from edge_llm.cloud.keys import Key
 from edge_llm.cloud.quiet import hush, quietly
 from edge_llm.cloud.types import Endpoint
 from edge_llm.errors import (
@@ -62,7 +65,7 @@ class SDKClient:
             http_client=_http_client(endpoint, offline=offline),
         )
 
-    async def open(self, body: Mapping[str, Any], key: str | None) -> httpx2.Response:
+    async def open(self, body: Mapping[str, Any], key: Key | None) -> Response:
         """The response to a chat completion, its body still to be read.
 
         Raises:
@@ -76,10 +79,9 @@ class SDKClient:
                 stream = await self._client.chat.completions.create(
                     **_split_body(body), extra_headers=_headers(self._endpoint, key)
                 )
-                response: httpx2.Response = stream.response
-                return response
+                return Response(self._endpoint.name, stream.response)
         except openai.OpenAIError as error:
-            failure = map_sdk_error(self._endpoint.name, error)
+            failure = self._mapped(error)
         except UnicodeError:
             failure = CloudResponseError(
                 f"{self._endpoint.name!r} has no address that can be used",
@@ -88,30 +90,72 @@ class SDKClient:
         # Raised here, so that the package's error, which holds prompt and key, is no context of it.
         raise failure
 
+    async def models(self, key: Key | None) -> list[str]:
+        """Names of the models that the endpoint offers.
+
+        Raises:
+            CloudError: it does not say.
+        """
+        import openai
+
+        try:
+            with quietly():
+                listed = await self._client.models.list(extra_headers=_headers(self._endpoint, key))
+            return [str(model.id) for model in listed.data or ()]
+        except openai.OpenAIError as error:
+            failure = self._mapped(error)
+        except (AttributeError, TypeError, ValueError):
+            name = self._endpoint.name
+            failure = CloudResponseError(f"{name!r} lists no models", endpoint=name)
+        raise failure
+
+    def _mapped(self, error: Exception) -> CloudError:
+        failure = map_sdk_error(self._endpoint.name, error)
+        if self._endpoint.ours:
+            failure.own_words = own_words(getattr(error, "body", None))
+        return failure
+
     async def close(self) -> None:
         """Close what is open."""
         with quietly():
             await self._client.close()
 
 
-async def read_piece(endpoint: str, pieces: Any) -> bytes | None:
-    """The next bytes of a response's body, None at its end.
+class Response:
+    """The response to one request, its body read piece by piece."""
 
-    Raises:
-        CloudUnavailableError: the connection broke.
-    """
-    import httpx2
+    def __init__(self, endpoint: str, response: httpx2.Response) -> None:
+        self._endpoint = endpoint
+        self._response = response
+        self._pieces = response.aiter_raw()
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
 
-    broken: CloudError | None = None
-    try:
-        with quietly():
-            piece: bytes = await anext(pieces)
-            return piece
-    except StopAsyncIteration:
-        return None
-    except (httpx2.HTTPError, httpx2.StreamError):
-        broken = CloudUnavailableError(f"{endpoint!r} broke the connection", endpoint=endpoint)
-    raise broken
+    async def read_piece(self) -> bytes | None:
+        """The next bytes of the body, None at its end.
+
+        Raises:
+            CloudUnavailableError: the connection broke.
+        """
+        import httpx2
+
+        try:
+            with quietly():
+                return await anext(self._pieces, None)
+        except (httpx2.HTTPError, httpx2.StreamError):
+            broken = CloudUnavailableError(
+                f"{self._endpoint!r} broke the connection", endpoint=self._endpoint
+            )
+        raise broken
+
+    async def close(self) -> None:
+        """Close the socket at once if anything is still on its way, else keep it for reuse."""
+        import httpx2
+
+        with quietly(), contextlib.suppress(httpx2.HTTPError, httpx2.StreamError, RuntimeError):
+            await self._response.aclose()
+            if isinstance(self._pieces, AsyncGenerator):
+                await self._pieces.aclose()
 
 
 def map_sdk_error(endpoint: str, error: Exception) -> CloudError:
@@ -174,7 +218,7 @@ def _split_body(body: Mapping[str, Any]) -> dict[str, Any]:
     return {**named, "extra_body": {n: v for n, v in body.items() if n not in named}}
 
 
-def _headers(endpoint: Endpoint, key: str | None) -> dict[str, str]:
+def _headers(endpoint: Endpoint, key: Key | None) -> dict[str, str]:
     headers = {
         "Accept": "text/event-stream, application/json",
         # Compressed bytes could grow without bound, and a stream gains nothing by it.
@@ -188,7 +232,7 @@ def _headers(endpoint: Endpoint, key: str | None) -> dict[str, str]:
         headers["OpenAI-Project"] = endpoint.project
     if key is not None and endpoint.key is not None:
         is_bearer = endpoint.key.header.lower() == "authorization"
-        headers[endpoint.key.header] = f"Bearer {key}" if is_bearer else key
+        headers[endpoint.key.header] = f"Bearer {key.text}" if is_bearer else key.text
     return headers
 
 
@@ -205,7 +249,7 @@ def _http_client(endpoint: Endpoint, *, offline: bool) -> httpx2.AsyncClient:
 
     from edge_llm.cloud.pinned import PinnedTransport, bounded
 
-    ours = {name.lower() for name in _headers(endpoint, "any")} | _PLAIN_HEADERS
+    ours = {name.lower() for name in _headers(endpoint, Key("any"))} | _PLAIN_HEADERS
 
     async def keep_ours(request: httpx2.Request) -> None:
         for name in [name for name in request.headers if name.lower() not in ours]:
@@ -227,19 +271,23 @@ def _http_client(endpoint: Endpoint, *, offline: bool) -> httpx2.AsyncClient:
         "event_hooks": {"request": [keep_ours], "response": [bound]},
         "limits": limits,
     }
-    verify = _certificates(endpoint)
+    verify = _certificates(endpoint, offline=offline)
     if uses_proxies(endpoint, offline=offline):
         return _checked(endpoint, lambda: httpx2.AsyncClient(verify=verify, **settings))
     transport = PinnedTransport(endpoint, offline=offline, verify=verify, limits=limits)
     return httpx2.AsyncClient(transport=transport, trust_env=False, **settings)
 
 
-def _certificates(endpoint: Endpoint) -> ssl.SSLContext:
+def _certificates(endpoint: Endpoint, *, offline: bool) -> ssl.SSLContext:
     import httpx2
 
-    if endpoint.ca_file is None:
-        return _checked(endpoint, httpx2.create_ssl_context)
-    return _checked(endpoint, lambda: ssl.create_default_context(cafile=endpoint.ca_file))
+    if endpoint.ca_file is not None:
+        return _checked(endpoint, lambda: ssl.create_default_context(cafile=endpoint.ca_file))
+    has_proxies = uses_proxies(endpoint, offline=offline) and bool(urllib.request.getproxies())
+    if not endpoint.base_url.startswith("https:") and not has_proxies:
+        # Nobody to be sure of; reading the system's certificates takes 30 ms.
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return _checked(endpoint, httpx2.create_ssl_context)
 
 
 def _checked(endpoint: Endpoint, make: Callable[[], T]) -> T:

@@ -111,6 +111,8 @@ class Endpoint:
     usage_in_stream: bool = True
     """Whether it understands `stream_options.include_usage`."""
     prefix_style: PrefixStyle = "trailing"
+    ours: bool = False
+    """One of our own servers, reached by its owner: its errors are told in its own words."""
     ca_file: str | None = None
     """Certificates to trust in place of the system's; else `SSL_CERT_FILE` and `SSL_CERT_DIR`."""
 

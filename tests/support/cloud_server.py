@@ -1,7 +1,8 @@
 """An OpenAI-compatible server over real sockets that follows scripts, faults and all.
 
-A script is text, one instruction a line; `#` begins a comment. Each connection's request takes the
-next script; the last one is repeated.
+A script is text, one instruction a line; `#` begins a comment. Each request takes the next script
+and the last one is repeated; a request with the header `x-script: N` takes script N, so that many
+can be under way at once.
 
 ```
 wait S                  do nothing for S seconds
@@ -85,6 +86,8 @@ class CloudServer:
         self.requests: list[Seen] = []
         self._scripts = list(scripts) or [OK]
         self._next = 0
+        self.num_connections = 0
+        self._came = threading.Condition()
         self._tls = tls
         self._host = host
         self._loop = asyncio.new_event_loop()
@@ -112,6 +115,11 @@ class CloudServer:
         """From now on these, beginning with the first."""
         self._scripts, self._next = list(scripts), 0
 
+    def wait_for_requests(self, number: int) -> None:
+        """Until so many requests have come."""
+        with self._came:
+            assert self._came.wait_for(lambda: len(self.requests) >= number, timeout=60)
+
     async def _listen(self) -> asyncio.Server:
         return await asyncio.start_server(self._accept, self._host, 0, ssl=self._tls)
 
@@ -125,10 +133,13 @@ class CloudServer:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self.num_connections += 1
         try:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
                 while (seen := await read_request(reader)) is not None:
-                    self.requests.append(seen)
+                    with self._came:
+                        self.requests.append(seen)
+                        self._came.notify_all()
                     if not await self._serve(seen, reader, writer):
                         break
         except asyncio.CancelledError:
@@ -143,8 +154,11 @@ class CloudServer:
         self, seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
         """Whether the connection may be used again."""
-        script = self._scripts[min(self._next, len(self._scripts) - 1)]
-        self._next += 1
+        if (wanted := seen.headers.get("x-script")) is not None:
+            script = self._scripts[int(wanted)]
+        else:
+            script = self._scripts[min(self._next, len(self._scripts) - 1)]
+            self._next += 1
         reply = Reply(seen, reader, writer)
         try:
             return await reply.run(script)
@@ -183,10 +197,10 @@ class Reply:
 
     async def run(self, script: str) -> bool:
         """Follow the script; whether the connection is still good."""
-        for line in script.strip().splitlines():
-            name, _, rest = line.strip().partition(" ")
+        for line in script.split("\n"):
+            name, _, rest = line.lstrip().partition(" ")
             if name and not name.startswith("#"):
-                await getattr(self, f"do_{name}")(rest.lstrip())
+                await getattr(self, f"do_{name}")(rest)
         if not self._ended:
             await self._begin({})
             await self._send(b"0\r\n\r\n")
