@@ -15,7 +15,7 @@ from edge_llm.config import EdgeConfig, LoadOptions, load_config
 from edge_llm.engine.host import ModelFacts
 from edge_llm.errors import RuntimeClosedError, RuntimeForkedError
 from edge_llm.runtime.build import check_tiers, open_tiers
-from edge_llm.runtime.chat_request import has_tiers, parse_request
+from edge_llm.runtime.chat_request import parse_request
 from edge_llm.runtime.flow import Flow
 from edge_llm.runtime.local import LocalModel, load_local_model
 from edge_llm.runtime.tier_set import TierSet
@@ -31,6 +31,9 @@ class AsyncEdgeLLM:
     May be shared by any number of tasks, also of different event loops.
     """
 
+    _opened: TierSet | None = None
+    """What was open, also after the end: connections are closed last."""
+
     def __init__(
         self, model: str | os.PathLike[str] | None = None, **options: Unpack[LoadOptions]
     ) -> None:
@@ -45,8 +48,6 @@ class AsyncEdgeLLM:
         check_tiers(self.config)
         self._pid = os.getpid()
         self._tiers: TierSet | None = None
-        self._opened: TierSet | None = None
-        """What was open, also after the end: connections are closed last."""
         self._opening = threading.Lock()
         self._closed = False
 
@@ -144,7 +145,7 @@ class AsyncEdgeLLM:
             RequestError: the request cannot be served as it is.
             BackendError: the model failed.
         """
-        if has_tiers(self.config) and options.get("hold") is None:
+        if options.get("hold") is None:
             # Who waits for the whole answer loses nothing while another tier may still replace it.
             options["hold"] = "full"
         answer: Answer | None = None

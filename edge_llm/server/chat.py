@@ -53,7 +53,10 @@ class ChatCompletions:
                 raise ModelNotFoundError(
                     f"no model {request.model!r} is loaded here", hint="GET /v1/models lists them"
                 )
-            chunks = self._llm.stream(request.messages, **request.options())
+            options = request.options()
+            if not request.stream:
+                options.setdefault("hold", "full")
+            chunks = self._llm.stream(request.messages, **options)
             async with contextlib.aclosing(chunks):
                 if request.stream:
                     await _send_stream(events, chunks, request)
