@@ -21,9 +21,9 @@ WORD_S = 0.02
 
 _ANSWER = """\
 Sunlight is a mix of colours, and air scatters short waves far more than long ones: blue about \
-five times as much as red. So the sky is full of scattered blue, while the sun itself looks yellowish, \
-and red when its light takes the long way at dusk. On Mars it is the other way round, because fine \
-dust scatters forward: a butterscotch day with a blue sunset."""
+five times as much as red. So the sky is full of scattered blue, while the sun itself looks \
+yellowish, and red when its light takes the long way at dusk. On Mars it is the other way round, \
+because fine dust scatters forward: a butterscotch day with a blue sunset."""
 
 _PLACEHOLDER = re.compile(r"\[[A-Z_]+_\d+\]")
 

@@ -15,8 +15,10 @@ from edge_llm.backends.base import Capabilities
 from edge_llm.backends.fake import FakeBackend, fake_capabilities
 from edge_llm.prompt.byte_tokenizer import ByteTokenizer
 from edge_llm.prompt.chat_template import CHATML
+from edge_llm.routing.base import HealthFacts
 from edge_llm.runtime.async_llm import AsyncEdgeLLM
 from edge_llm.runtime.llm import EdgeLLM
+from edge_llm.runtime.local import LocalModel
 from tests.support.cloud_server import CloudServer
 from tests.support.runtimes import ASSISTANT, encode_reply, local_model
 
@@ -95,6 +97,16 @@ def cloud(server: CloudServer, **changes: Any) -> dict[str, Any]:
 LOCAL = {"name": "local", "model": "builtin"}
 
 
+@contextmanager
+def scripted(model: LocalModel) -> Iterator[None]:
+    """While it lasts, `model` is what is loaded, and this machine counts as in good health."""
+    with (
+        mock.patch("edge_llm.runtime.async_llm.load_local_model", return_value=model),
+        mock.patch("edge_llm.runtime.health.read_health", return_value=HealthFacts()),
+    ):
+        yield
+
+
 @asynccontextmanager
 async def hybrid_async(
     backend: FakeBackend, *scripts: str, **options: Any
@@ -103,7 +115,7 @@ async def hybrid_async(
     with CloudServer(*(scripts or (CLOUD_ANSWER,))) as server:
         settings = {"tiers": [LOCAL, cloud(server)], "privacy": {"label": "allow"}, **options}
         model = local_model(backend)
-        with mock.patch("edge_llm.runtime.async_llm.load_local_model", return_value=model):
+        with scripted(model):
             llm = AsyncEdgeLLM(**settings)
             await llm.open()
         async with llm:
@@ -118,7 +130,7 @@ def hybrid(
     with CloudServer(*(scripts or (CLOUD_ANSWER,))) as server:
         settings = {"tiers": [LOCAL, cloud(server)], "privacy": {"label": "allow"}, **options}
         model = local_model(backend)
-        with mock.patch("edge_llm.runtime.async_llm.load_local_model", return_value=model):
+        with scripted(model):
             llm = EdgeLLM(**settings)
         with llm:
             yield llm, server
