@@ -38,6 +38,9 @@ HOLDS = (None, "none", "window(3)", "window(20)", "sentence", "full")
 DOUBTS = ("defer", "defer", "defer", "race", "draft_and_refine", "verify", "continue")
 LABELS = ("allow", "redact", "redact", "local_only", "nonsense", None)
 REFUSED = ("local_only", "nonsense")
+HANG_S = 30.0
+"""Longer than any deadline and any of the endpoint's own limits."""
+
 TIMEOUTS = {"connect_s": 2.0, "read_s": 0.3, "total_s": 0.8}
 
 
@@ -88,16 +91,27 @@ def random_case(seed: int) -> Case:
         "privacy": dice.choice(LABELS),
         "deadline_s": dice.choice([None, None, 0.05, 0.2, 0.5, 1.0]),
     }
+    streams = dice.random() < 0.7
+    if not streams:
+        options["hold"] = None  # who waits for the whole answer sees none of it before
     return Case(
         number=seed,
         local=" ".join(dice.choice(words) for _ in range(dice.randint(0, 14))),
         doubt_at=dice.choice([None, 0, 3, 20, 40]),
         knows=dice.random() < 0.4,
-        remote=random_script(dice),
+        remote=_remote_script(dice),
         options=options,
-        streams=dice.random() < 0.7,
+        streams=streams,
         leaves_after=dice.randint(0, 4) if dice.random() < 0.08 else None,
     )
+
+
+def _remote_script(dice: random.Random) -> FaultScript:
+    """Whole answers often enough that they are met under every option."""
+    script = random_script(dice)
+    while dice.random() < 0.4 and not script.is_complete:
+        script = random_script(dice)
+    return script
 
 
 class CasesBackend(FakeBackend):
@@ -260,7 +274,7 @@ class Report:
     """Of requests with a deadline."""
 
 
-async def run_campaign(seeds: Sequence[int], *, at_once: int = 24) -> Report:
+async def run_campaign(seeds: Sequence[int], *, at_once: int = 8) -> Report:
     """Run the cases of the seeds; the wall clock jumps while they run."""
     cases = [random_case(seed) for seed in seeds]
     report = Report(requests=len(cases))
@@ -270,8 +284,10 @@ async def run_campaign(seeds: Sequence[int], *, at_once: int = 24) -> Report:
 
         async def one(case: Case) -> tuple[Case, Outcome]:
             async with limit:
-                # Longer than any deadline and any of the endpoint's own limits: a hang.
-                return case, await asyncio.wait_for(run_case(llm, case), 60)
+                try:
+                    return case, await asyncio.wait_for(run_case(llm, case), HANG_S)
+                except TimeoutError as hang:
+                    return case, Outcome(error=hang)
 
         with mock.patch("time.time", jumping_clock()):
             done = await asyncio.gather(*map(one, cases))
