@@ -4,7 +4,8 @@
 EdgeLLMError
 ├─ ConfigError
 │   ├─ UnknownOptionError          also a TypeError: an option name nobody knows
-│   └─ DeviceUnavailableError      no such device or execution provider here
+│   ├─ DeviceUnavailableError      no such device or execution provider here
+│   └─ PrivacyRuleError            a rule of redaction that cannot be used
 ├─ ModelError
 │   ├─ ModelNotFoundError          404
 │   ├─ ModelFormatError            the file is not what it claims to be
@@ -38,6 +39,21 @@ EdgeLLMError
 │   └─ CloudForbiddenError         403, refused at our own door; nothing was sent
 │       ├─ OfflineError            EDGE_LLM_OFFLINE=1
 │       └─ PrivacyError            the label does not let it pass
+│           └─ RedactionError      what may not leave as it is could not be redacted
+├─ RoutingError
+│   ├─ NoRouteError                503, every tier was refused, each for its reason
+│   ├─ AnswerRejectedError         502, no tier gave an answer that validates
+│   ├─ AnswerDeferredError         202, stored until the cloud can answer; `request_id` names it
+│   └─ BudgetExceededError         429, a limit in USD or bytes would be passed
+├─ StoreError                      a file of SQLite cannot be used
+│   ├─ StoreBusyError              503, another process holds it
+│   ├─ StoreFullError              507, no room on the disk
+│   ├─ StoreCorruptedError         it is damaged
+│   └─ StoreVersionError           a newer edge-llm wrote it, or something else
+├─ DeferredError                   409, the deferred request is not in a state that allows it
+│   ├─ DeferredNotFoundError       404
+│   ├─ DeferredQueueFullError      503
+│   └─ LeaseLostError              somebody else works on it by now
 ├─ RequestAbortedError             the request was cancelled, by its caller or by `close`
 │   └─ DeadlineExceededError       504
 ├─ NotRemoteError                  what only the process with the model can do
@@ -49,6 +65,7 @@ EdgeLLMError
 from __future__ import annotations
 
 import difflib
+import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -91,6 +108,12 @@ class DeviceUnavailableError(ConfigError):
     """The chosen device or execution provider is not here, or does not start."""
 
     code = "device_unavailable"
+
+
+class PrivacyRuleError(ConfigError):
+    """A rule of redaction that cannot be used: nothing leaves while it stands."""
+
+    code = "privacy_rule"
 
 
 class ModelError(EdgeLLMError):
@@ -349,6 +372,137 @@ class PrivacyError(CloudForbiddenError):
     code = "privacy"
 
 
+class RedactionError(PrivacyError):
+    """A part of the request could not be redacted, so that none of it may leave.
+
+    Never quotes the text, nor chains an exception that may.
+    """
+
+    code = "redaction_failed"
+
+
+class RoutingError(EdgeLLMError):
+    """No tier may have the request."""
+
+    code = "routing_error"
+    status_code = 503
+
+
+class NoRouteError(RoutingError):
+    """Every tier was refused: forbidden, out of reach, or not able to."""
+
+    code = "no_route"
+
+
+class AnswerRejectedError(RoutingError):
+    """No tier gave an answer that validates, and one that does not is not passed on."""
+
+    code = "answer_rejected"
+    status_code = 502
+    retryable = True
+
+
+class AnswerDeferredError(RoutingError):
+    """Only the cloud could answer, and cannot now: the request is stored until it can."""
+
+    code = "answer_deferred"
+    status_code = 202
+
+    def __init__(self, message: str, *, hint: str | None = None, request_id: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.request_id = request_id
+
+
+class BudgetExceededError(RoutingError):
+    """The request would pass a limit in USD or in bytes sent; nothing was reserved."""
+
+    code = "budget_exceeded"
+    status_code = 429
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        limit: str,
+        allowed: float,
+        spent: float,
+        requested: float,
+        resets_at: float | None,
+    ) -> None:
+        hint = None if resets_at is None else f"the limit resets at {_utc(resets_at)}"
+        super().__init__(message, hint=hint or f"no reset helps; raise {limit}")
+        self.limit = limit
+        """`daily_usd`, `monthly_usd`, `daily_bytes` or `monthly_bytes`."""
+        self.allowed = allowed
+        """Of that limit, in USD or bytes."""
+        self.spent = spent
+        """Reservations included."""
+        self.requested = requested
+        self.resets_at = resets_at
+        """Seconds since the epoch; None when the request alone is more than the limit."""
+
+
+class StoreError(EdgeLLMError):
+    """A file of SQLite cannot be opened, read or written."""
+
+    code = "store_error"
+
+
+class StoreBusyError(StoreError):
+    """Another process held the file for too long; nothing was written."""
+
+    code = "store_busy"
+    status_code = 503
+    retryable = True
+
+
+class StoreFullError(StoreError):
+    """The disk has no room; nothing was written."""
+
+    code = "store_full"
+    status_code = 507
+
+
+class StoreCorruptedError(StoreError):
+    """The file is damaged, or is no database."""
+
+    code = "store_corrupted"
+
+
+class StoreVersionError(StoreError):
+    """A newer version wrote the file, or it belongs to another part or program."""
+
+    code = "store_version"
+
+
+class DeferredError(EdgeLLMError):
+    """The deferred request is not in a state that allows what was asked."""
+
+    code = "deferred_state"
+    status_code = 409
+
+
+class DeferredNotFoundError(DeferredError):
+    """There is no deferred request with this id, or it was forgotten."""
+
+    code = "deferred_not_found"
+    status_code = 404
+
+
+class DeferredQueueFullError(DeferredError):
+    """As many requests wait as may; this one was not stored."""
+
+    code = "deferred_queue_full"
+    status_code = 503
+    retryable = True
+
+
+class LeaseLostError(DeferredError):
+    """The lease ran out or the request was cancelled meanwhile; the answer was not stored."""
+
+    code = "deferred_lease_lost"
+
+
 class RequestAbortedError(EdgeLLMError):
     """The request was cancelled before it finished."""
 
@@ -382,6 +536,10 @@ class RuntimeForkedError(RuntimeClosedError):
     """The runtime was created in another process; threads and models do not survive fork()."""
 
     code = "runtime_forked"
+
+
+def _utc(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

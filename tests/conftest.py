@@ -13,5 +13,9 @@ settings.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True)
-def _own_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("EDGE_LLM_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("EDGE_LLM_STATE_DIR", str(tmp_path / "state"))
+    empty = tmp_path / "no configuration"
+    empty.write_text("")
+    monkeypatch.setenv("EDGE_LLM_CONFIG", str(empty))

@@ -17,6 +17,8 @@ from edge_llm.engine.host import HostSettings, ModelFacts
 from edge_llm.engine.request import EngineRequest, SequenceEvent
 from edge_llm.errors import (
     BackendError,
+    BudgetExceededError,
+    CloudTimeoutError,
     ContextLengthExceededError,
     EdgeLLMError,
     InvalidParameterError,
@@ -84,6 +86,7 @@ requests = st.builds(
     prefill_only=st.booleans(),
     pinned=st.booleans(),
     statistics=st.none() | st.integers(0, 20),
+    watched_ids=st.lists(st.integers(0, 1 << 20), max_size=3).map(tuple),
     spells=st.booleans(),
 )
 
@@ -116,7 +119,7 @@ def test_a_deadline_travels_as_the_time_that_is_left() -> None:
 
 
 def test_impossible_tokens_keep_their_infinities() -> None:
-    one = TokenStatistics(1, -math.inf, 3.5, (1,), (-math.inf,), 0.0, 0.0, 9, 0.0)
+    one = TokenStatistics(1, -math.inf, 3.5, (1,), (-math.inf,), 0.0, 0.0, 9, 0.0, (-math.inf,))
     event = SequenceEvent(7, (1,), "", statistics=(one, None))
 
     assert wire.unpack_event(7, through_pipe(wire.pack_event(event))) == event
@@ -156,6 +159,7 @@ def test_facts_arrive_as_they_left(
         memory=memory,
         eog_ids=frozenset({1, 2}),
         visible_tokens=frozenset({3}),
+        unsure_token_id=7,
     )
 
     assert wire.unpack_facts(through_pipe(wire.pack_facts(facts))) == facts
@@ -174,13 +178,20 @@ def all_errors() -> list[type[EdgeLLMError]]:
     return [kind for kind in found if kind.__module__ == edge_llm.errors.__name__]
 
 
+PARTICULAR: list[EdgeLLMError] = [
+    ContextLengthExceededError(prompt_tokens=9, max_tokens=2, max_model_len=10),
+    CloudTimeoutError("slow", phase="read", endpoint="there"),
+    BudgetExceededError(
+        "spent", limit="daily_usd", allowed=1.0, spent=0.9, requested=0.2, resets_at=1.8e9
+    ),
+]
+"""Errors with constructors of their own."""
+
+
 @pytest.mark.parametrize("kind", all_errors(), ids=lambda kind: kind.__name__)
 def test_every_error_arrives_with_all_it_says(kind: type[EdgeLLMError]) -> None:
-    error = (
-        ContextLengthExceededError(prompt_tokens=9, max_tokens=2, max_model_len=10)
-        if kind is ContextLengthExceededError
-        else kind("what happened", hint="what to do")
-    )
+    made = [error for error in PARTICULAR if type(error) is kind]
+    error = made[0] if made else kind("what happened", hint="what to do")
 
     arrived = wire.unpack_error(through_pipe(wire.pack_error(error)))
 
