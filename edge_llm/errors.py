@@ -43,7 +43,7 @@ EdgeLLMError
 ├─ RoutingError
 │   ├─ NoRouteError                503, every tier was refused, each for its reason
 │   ├─ AnswerRejectedError         502, no tier gave an answer that validates
-│   ├─ AnswerDeferredError         202, stored until the cloud can answer; `request_id` names it
+│   ├─ AnswerDeferredError         503, stored until the cloud can answer; `request_id` names it
 │   └─ BudgetExceededError         429, a limit in USD or bytes would be passed
 ├─ StoreError                      a file of SQLite cannot be used
 │   ├─ StoreBusyError              503, another process holds it
@@ -406,7 +406,7 @@ class AnswerDeferredError(RoutingError):
     """Only the cloud could answer, and cannot now: the request is stored until it can."""
 
     code = "answer_deferred"
-    status_code = 202
+    status_code = 503
 
     def __init__(self, message: str, *, hint: str | None = None, request_id: str = "") -> None:
         super().__init__(message, hint=hint)

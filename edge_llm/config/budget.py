@@ -10,7 +10,9 @@ from edge_llm.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class BudgetConfig:
-    """Limits by calendar day and month, UTC; None is no limit, 0 lets nothing pass."""
+    """Limits by calendar day and month, UTC; None is no limit, 0 lets only
+    what is free pass.
+    """
 
     daily_usd: float | None = None
     monthly_usd: float | None = None

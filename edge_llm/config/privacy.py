@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from edge_llm.config.checks import not_one_of
 from edge_llm.errors import ConfigError
@@ -32,8 +33,9 @@ class PrivacyConfig:
     """Regular expressions, in RE2's syntax, of what never leaves."""
     keep: tuple[str, ...] = ()
     """Texts that may leave although a rule would find them, such as a public number."""
-    recogniser: str | None = None
-    """`package.module:callable` that finds names and addresses: see `edge_llm.privacy`."""
+    recogniser: str | Callable[[str], Any] | None = None
+    """What finds names and addresses: a callable, or `package.module:callable`; see
+    `edge_llm.privacy.recogniser`."""
     media: Media = "refuse"
 
     def __post_init__(self) -> None:
@@ -48,6 +50,10 @@ class PrivacyConfig:
             if not isinstance(texts, tuple) or not all(isinstance(t, str) and t for t in texts):
                 # Never quoted: these are what must not be seen.
                 raise ConfigError(f"privacy.{name} must be texts that are not empty")
+        if not (
+            self.recogniser is None or isinstance(self.recogniser, str) or callable(self.recogniser)
+        ):
+            raise ConfigError("privacy.recogniser must be callable, or 'package.module:callable'")
         if self.media not in ("refuse", "allow"):
             raise ConfigError(not_one_of("privacy.media", Media, self.media))
 

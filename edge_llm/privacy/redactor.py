@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
-from edge_llm.config.privacy import PrivacyConfig
+from edge_llm.config import PrivacyConfig
+from edge_llm.errors import PrivacyRuleError, RedactionError
+from edge_llm.privacy.finders import create_finders
+from edge_llm.privacy.redactions import Redactions
+from edge_llm.privacy.scanner import Scanner
+from edge_llm.privacy.spans import Finder
+from edge_llm.privacy.walk import Visit, walk_json, walk_message, walk_tool
 from edge_llm.types import Message
-
-
-class Redactions:
-    """Owns which placeholder stands for which text of one conversation. Never leaves the device.
-
-    Keep one for a conversation and pass it again: the same text then gets the same placeholder.
-    Shows nothing in `repr`, and cannot be pickled or copied. May be used from any thread.
-    """
-
-    def __len__(self) -> int:
-        """How many placeholders there are."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +30,20 @@ class Redacted:
 
 class Redactor:
     """Finds what identifies people or opens doors, in every text of a request. Thread-safe."""
+
+    def __init__(
+        self,
+        finders: Sequence[Finder],
+        *,
+        keep: Sequence[str] = (),
+        media: bool = False,
+        problem: PrivacyRuleError | None = None,
+    ) -> None:
+        self._finders = tuple(finders)
+        self._keep = frozenset(text.casefold() for text in keep)
+        self._media = media
+        self.problem = problem
+        """Why this redactor refuses everything; None when it does not."""
 
     def redact(
         self,
@@ -52,7 +61,12 @@ class Redactor:
             RedactionError: a part could not be searched or replaced: nothing may leave. Never says
                 what the text was.
         """
-        raise NotImplementedError
+        redactions = Redactions() if redactions is None else redactions
+        scanner = self._scanner(redactions)
+        self._walk(messages, tools, _noting(scanner))
+        found_messages, found_tools = self._walk(messages, tools, scanner.replace)
+        counts = MappingProxyType(dict(sorted(scanner.counts.items())))
+        return Redacted(found_messages, found_tools, redactions, counts)
 
     def redact_text(self, text: str, redactions: Redactions) -> tuple[str, Mapping[str, int]]:
         """One text with placeholders, and the replaced places by kind.
@@ -60,7 +74,26 @@ class Redactor:
         Raises:
             RedactionError: it could not be searched.
         """
-        raise NotImplementedError
+        scanner = self._scanner(redactions)
+        walk_json(text, _noting(scanner))
+        return walk_json(text, scanner.replace), dict(sorted(scanner.counts.items()))
+
+    def _walk(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None, visit: Visit
+    ) -> tuple[list[Message], list[Mapping[str, Any]] | None]:
+        found = [walk_message(message, visit, media=self._media) for message in messages]
+        return list(found), None if tools is None else [walk_tool(tool, visit) for tool in tools]
+
+    def _scanner(self, redactions: Redactions) -> Scanner:
+        if self.problem is not None:
+            raise RedactionError(
+                "the rules of redaction cannot be used, so that everything stays here",
+                hint=self.problem.message,
+            )
+        return Scanner(self._finders, self._keep, redactions)
+
+    def __repr__(self) -> str:
+        return f"Redactor({len(self._finders)} finders)"
 
 
 def create_redactor(config: PrivacyConfig, *, strict: bool = False) -> Redactor:
@@ -72,4 +105,18 @@ def create_redactor(config: PrivacyConfig, *, strict: bool = False) -> Redactor:
     Raises:
         PrivacyRuleError: with `strict`, a pattern, region or recogniser cannot be used.
     """
-    raise NotImplementedError
+    try:
+        finders = create_finders(config)
+    except PrivacyRuleError as error:
+        if strict:
+            raise
+        return Redactor((), problem=error)
+    return Redactor(finders, keep=config.keep, media=config.media == "allow")
+
+
+def _noting(scanner: Scanner) -> Visit:
+    def visit(text: str, name: str) -> str:
+        scanner.note(text, name)
+        return text
+
+    return visit

@@ -15,11 +15,14 @@ from edge_llm.config import EdgeConfig, LoadOptions, load_config
 from edge_llm.engine.host import ModelFacts
 from edge_llm.errors import RuntimeClosedError, RuntimeForkedError
 from edge_llm.runtime.build import check_tiers, open_tiers
-from edge_llm.runtime.chat_request import has_tiers, parse_request
+from edge_llm.runtime.chat_request import parse_request
 from edge_llm.runtime.flow import Flow
 from edge_llm.runtime.local import LocalModel, load_local_model
 from edge_llm.runtime.tier_set import TierSet
 from edge_llm.types import Answer, Chunk, Message, RequestOptions
+
+CLOSING_S = 2.0
+"""How long the closing of connections is waited for; they end with the process anyway."""
 
 
 class AsyncEdgeLLM:
@@ -27,6 +30,9 @@ class AsyncEdgeLLM:
 
     May be shared by any number of tasks, also of different event loops.
     """
+
+    _opened: TierSet | None = None
+    """What was open, also after the end: connections are closed last."""
 
     def __init__(
         self, model: str | os.PathLike[str] | None = None, **options: Unpack[LoadOptions]
@@ -71,14 +77,20 @@ class AsyncEdgeLLM:
         with self._opening:
             self.check_usable()
             if self._tiers is None:
-                self._tiers = open_tiers(self.config, load_local_model)
+                self._tiers = self._opened = open_tiers(self.config, load_local_model)
 
     async def close(self) -> None:
         """End what runs with `RuntimeClosedError` and free the model. A second call is harmless."""
-        tiers = self._tiers
         await asyncio.to_thread(self.close_blocking)
-        if tiers is not None:
-            await tiers.close_connections()
+        await self.close_connections()
+
+    async def close_connections(self) -> None:
+        """Close what this event loop keeps open to endpoints."""
+        opened = self._opened
+        if opened is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSING_S):
+                    await opened.close_connections()
 
     def close_blocking(self) -> None:
         """As `close`, for a thread that may wait, and for the end of the interpreter."""
@@ -133,7 +145,7 @@ class AsyncEdgeLLM:
             RequestError: the request cannot be served as it is.
             BackendError: the model failed.
         """
-        if has_tiers(self.config) and options.get("hold") is None:
+        if options.get("hold") is None:
             # Who waits for the whole answer loses nothing while another tier may still replace it.
             options["hold"] = "full"
         answer: Answer | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
@@ -131,7 +132,9 @@ def _door(config: EdgeConfig, tiers: Sequence[Tier]) -> Door | None:
     budget = None
     if config.budget.is_limited:
         budget = open_budget(state_folder(config) / BUDGET_FILE, config.budget)
-    return Door(create_redactor(config.privacy), budget, config.privacy.lan_is_local)
+    # Its rules take a while to read, and who labels everything `allow` needs none of them.
+    redactor = functools.cache(lambda: create_redactor(config.privacy))
+    return Door(redactor, budget, config.privacy.lan_is_local)
 
 
 def create_chain(config: EdgeConfig) -> RoutingChain:

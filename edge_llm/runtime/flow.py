@@ -127,7 +127,7 @@ class Flow:
     def _seen(self, chunks: Sequence[Chunk]) -> Sequence[Chunk]:
         """What the caller gets now; from then on no other draft is needed."""
         if chunks:
-            self._ledger.note_seen()
+            self._ledger.note_seen(was_held=self._outlet.has_held)
             for parked in self._parked:
                 parked.stop()
             self._parked.clear()

@@ -7,6 +7,9 @@ import time
 from collections.abc import Callable
 
 from edge_llm.device.memory import available_memory_bytes
+from edge_llm.device.pressure import read_pressure
+from edge_llm.device.temperature import cpu_temperature
+from edge_llm.device.throttling import read_throttling
 from edge_llm.routing.base import HealthFacts
 
 MAX_AGE_S = 1.0
@@ -14,14 +17,22 @@ MAX_AGE_S = 1.0
 
 def read_health() -> HealthFacts:
     """The facts as the system gives them now; blocks for a file or two."""
-    return HealthFacts(available_memory_bytes=available_memory_bytes())
+    memory = read_pressure().get("memory")
+    throttling = read_throttling()
+    return HealthFacts(
+        available_memory_bytes=available_memory_bytes(),
+        memory_pressure=None if memory is None else memory.some / 100.0,
+        temperature_c=cpu_temperature(),
+        is_throttled=throttling.slowed,
+    )
 
 
 class HealthMeter:
     """Remembers the last reading for a moment. May be used from any thread."""
 
-    def __init__(self, read: Callable[[], HealthFacts] = read_health) -> None:
-        self._read = read
+    def __init__(self, read: Callable[[], HealthFacts] | None = None) -> None:
+        """`read` stands in for `read_health`."""
+        self._read = read or read_health
         self._lock = threading.Lock()
         self._facts = HealthFacts()
         self._read_at_s = float("-inf")

@@ -152,4 +152,5 @@ def shut_down(runtime: AsyncEdgeLLM, background: BackgroundLoop) -> None:
         # After fork() the threads are not here: there is nothing to stop, and a join would hang.
         return
     runtime.close_blocking()
+    background.run(runtime.close_connections())
     background.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,7 +40,8 @@ NOTHING_MORE = Extra()
 class Door:
     """What decides about requests on their way out."""
 
-    redactor: Redactor
+    create_redactor: Callable[[], Redactor]
+    """Gives the same one each time; not called before something is to be redacted."""
     budget: Budget | None
     """None: no limit was set."""
     lan_is_local: bool = False
@@ -75,7 +76,8 @@ class Door:
     def _redacted(self, out: CloudRequest) -> Outgoing:
         # A schema is searched as the tools are, whose descriptions it resembles.
         schema = () if out.response_format is None else (out.response_format,)
-        found = self.redactor.redact(out.messages, tools=[*(out.tools or ()), *schema])
+        redactor = self.create_redactor()
+        found = redactor.redact(out.messages, tools=[*(out.tools or ()), *schema])
         tools = list(found.tools or ())
         changed = replace(
             out,
@@ -83,7 +85,7 @@ class Door:
             redacted=True,
             response_format=tools.pop() if schema else None,
             tools=tools or None,
-            stop=[s for s in out.stop if self.redactor.redact_text(s, found.redactions)[0] == s],
+            stop=[s for s in out.stop if redactor.redact_text(s, found.redactions)[0] == s],
         )
         return Outgoing(changed, found.redactions, found.counts)
 

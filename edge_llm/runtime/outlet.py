@@ -44,6 +44,8 @@ class Outlet:
         self._texts: list[str] = []
         self.committed: Draft | None = None
         """The draft that the caller has begun to see."""
+        self.has_held = False
+        """Whether anything was kept back before the caller saw the first of it."""
 
     @property
     def text(self) -> str:
@@ -54,7 +56,9 @@ class Outlet:
         """Take more of a draft in; returns what the caller may see now."""
         draft.held += chunks
         draft.num_tokens += num_tokens
-        return self._let_out(draft, self._ready(draft))
+        seen = self._let_out(draft, self._ready(draft))
+        self.has_held = self.has_held or (bool(draft.held) and self.committed is None)
+        return seen
 
     def free(self, draft: Draft) -> list[Chunk]:
         """Hold a draft no longer; returns what the caller may see now."""

@@ -35,6 +35,7 @@ class Ledger:
         self._moved: Refusal | None = None
         self._policy: str | None = None
         self._seen_s: float | None = None
+        self._was_held = False
         self.is_degraded = False
         """Whether a better tier was wanted and could not be had."""
 
@@ -57,10 +58,11 @@ class Ledger:
         """What became of it, unless that is known already."""
         self._outcomes.setdefault(attempt, outcome)
 
-    def note_seen(self) -> None:
+    def note_seen(self, *, was_held: bool) -> None:
         """The caller sees something now."""
         if self._seen_s is None:
             self._seen_s = time.perf_counter()
+            self._was_held = was_held
 
     async def settle(self) -> None:
         """Wait a moment for tiers elsewhere that were stopped, so that their cost is known."""
@@ -144,7 +146,7 @@ class Ledger:
         return MappingProxyType(dict(most))
 
     def _hold_s(self, attempt: TierAttempt) -> float:
-        if self._seen_s is None or attempt.first_token_s is None:
+        if self._seen_s is None or attempt.first_token_s is None or not self._was_held:
             return 0.0
         return max(0.0, self._seen_s - attempt.first_token_s)
 

@@ -21,7 +21,7 @@ _DENIED = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.S
 
 @contextmanager
 def mapped_errors(path: Path) -> Iterator[None]:
-    """Raise a `StoreError` for what SQLite or the file system raises.
+    """Raise a `StoreError` for what SQLite raises.
 
     A text of SQLite names tables and columns, never values, so it may be quoted.
     """
@@ -29,6 +29,13 @@ def mapped_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as exc:
         raise store_error(path, exc) from exc
+
+
+@contextmanager
+def mapped_os_errors(path: Path) -> Iterator[None]:
+    """Raise a `StoreError` for what the file system raises."""
+    try:
+        yield
     except OSError as exc:
         raise StoreError(f"cannot use {str(path)!r}: {exc.strerror}", hint=_WHERE) from exc
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from edge_llm.errors import StoreVersionError
@@ -116,15 +118,16 @@ def _migrate(connection: sqlite3.Connection, path: Path, schema: Schema) -> None
             raise
 
 
-def _statements(script: str) -> list[str]:
+def _statements(script: str) -> Iterator[str]:
     """Single statements: `executescript` would commit between them."""
-    found, pending = [], ""
-    for line in script.splitlines(keepends=True):
-        pending += line
+    pending = ""
+    for part in re.split("(?<=;)", script):
+        pending += part
         if sqlite3.complete_statement(pending):
-            found.append(pending)
+            yield pending
             pending = ""
-    return [*found, pending] if pending.strip() else found
+    if pending.strip():
+        yield pending
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

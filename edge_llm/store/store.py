@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edge_llm.errors import RuntimeClosedError, RuntimeForkedError, StoreError
-from edge_llm.store.failures import mapped_errors
+from edge_llm.store.failures import mapped_errors, mapped_os_errors
 from edge_llm.store.opening import connect
 from edge_llm.store.schema import Schema
 from edge_llm.store.transaction import Transaction
@@ -134,7 +134,7 @@ def open_store(
         StoreError: it cannot be made, opened or written.
     """
     path = Path(path).expanduser().absolute()
-    with mapped_errors(path):
+    with mapped_os_errors(path), mapped_errors(path):
         return Store(path, connect(path, schema, durable=durable, busy_timeout_s=busy_timeout_s))
 
 
