@@ -154,7 +154,7 @@ class AsyncRemoteEdgeLLM(AsyncEdgeLLM):
         raise failure
 
     async def close(self) -> None:
-        """End what runs with `RuntimeClosedError`; the server goes on. A second call is harmless."""
+        """As `close_blocking`; a second call is harmless."""
         self._closed = True
         await self._client.close()
         self.close_blocking()
