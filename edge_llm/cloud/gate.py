@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from edge_llm.cloud.types import TRUSTS, CloudRequest, Endpoint, Trust
 from edge_llm.errors import ConfigError, OfflineError, PrivacyError
+from edge_llm.privacy.labels import Passage, passage
 
 OFFLINE_VARIABLE = "EDGE_LLM_OFFLINE"
 
@@ -31,11 +32,10 @@ def check_label(request: CloudRequest, endpoint: Endpoint, local_trust: Trust) -
     Raises:
         PrivacyError: it does not.
     """
-    if TRUSTS.index(endpoint.trust) <= TRUSTS.index(local_trust):
+    allowed = passage(request.label, endpoint.trust, lan_is_local=local_trust != "device")
+    if allowed is Passage.SEND or (allowed is Passage.REDACT and request.redacted):
         return
-    if request.label == "allow" or (request.label == "redact" and request.redacted):
-        return
-    if request.label == "redact":
+    if allowed is Passage.REDACT:
         why, hint = "labelled 'redact' and was not redacted", "redact it, or label it 'allow'"
     else:
         why = "local_only"

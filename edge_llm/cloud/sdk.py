@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
-import importlib.metadata
 import ssl
+import sys
 import urllib.request
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -236,12 +235,10 @@ def _headers(endpoint: Endpoint, key: Key | None) -> dict[str, str]:
     return headers
 
 
-@functools.cache
 def _user_agent() -> str:
-    try:
-        return f"edge-llm/{importlib.metadata.version('edge-llm')}"
-    except importlib.metadata.PackageNotFoundError:
-        return "edge-llm"
+    # Not imported: the package's own module stands above this room.
+    version = getattr(sys.modules.get("edge_llm"), "__version__", "")
+    return f"edge-llm/{version}" if version else "edge-llm"
 
 
 def _http_client(endpoint: Endpoint, *, offline: bool) -> httpx2.AsyncClient:

@@ -11,10 +11,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
+from edge_llm.privacy.labels import Trust as Trust
 from edge_llm.types import FinishReason, Message, TokenLogprob
-
-Trust: TypeAlias = Literal["device", "lan", "cloud"]
-"""Whose machine an endpoint is: this one, one in the owner's network, or anybody's."""
 
 TRUSTS: tuple[Trust, ...] = ("device", "lan", "cloud")
 """From the most trusted to the least."""

@@ -41,7 +41,7 @@ from edge_llm.prompt.messages import messages_from
 from edge_llm.runtime.async_llm import AsyncEdgeLLM
 from edge_llm.runtime.llm import BackgroundLoop, EdgeLLM, shut_down
 from edge_llm.runtime.reading import read_answer
-from edge_llm.types import Chunk, Message, RequestOptions, ToolCall
+from edge_llm.types import Answer, Chunk, Message, RequestOptions, ToolCall
 
 PATIENCE = Timeouts(connect_s=5.0, read_s=900.0, total_s=86_400.0)
 """A small device may read a long prompt for minutes before it says a word."""
@@ -153,11 +153,29 @@ class AsyncRemoteEdgeLLM(AsyncEdgeLLM):
             failure = _no_such_model(self._endpoint.name, self._wanted, names)
         raise failure
 
+    async def close(self) -> None:
+        """As `close_blocking`; a second call is harmless."""
+        self._closed = True
+        await self._client.close()
+        self.close_blocking()
+
     def close_blocking(self) -> None:
         """End what runs with `RuntimeClosedError`; the server goes on."""
         self._closed = True
         if not self.is_foreign:
             self._client.close_soon()
+
+    async def chat(
+        self, messages: str | Sequence[Message], **options: Unpack[RequestOptions]
+    ) -> Answer:
+        """As `AsyncEdgeLLM.chat`."""
+        if options.get("hold") is None:
+            options["hold"] = "full"  # a later tier may still replace what nobody has seen
+        async with contextlib.aclosing(self.stream(messages, **options)) as chunks:
+            async for chunk in chunks:
+                if chunk.answer is not None:
+                    return chunk.answer
+        raise RuntimeClosedError("the stream ended without an answer")
 
     async def stream(
         self, messages: str | Sequence[Message], **options: Unpack[RequestOptions]

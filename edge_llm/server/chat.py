@@ -55,13 +55,11 @@ class ChatCompletions:
                 )
             options = request.options()
             if not request.stream:
-                options.setdefault("hold", "full")
+                await _send_whole(send, await self._llm.chat(request.messages, **options))
+                return
             chunks = self._llm.stream(request.messages, **options)
             async with contextlib.aclosing(chunks):
-                if request.stream:
-                    await _send_stream(events, chunks, request)
-                else:
-                    await _send_whole(send, chunks)
+                await _send_stream(events, chunks, request)
         except EdgeLLMError as error:
             await _fail(send, events, error)
         except Exception:  # noqa: BLE001 — the root of the server: nothing else would answer
@@ -78,12 +76,7 @@ async def _fail(send: Send, events: EventStream, error: EdgeLLMError) -> None:
     await events.end()
 
 
-async def _send_whole(send: Send, chunks: AsyncGenerator[Chunk]) -> None:
-    answer: Answer | None = None
-    async for chunk in chunks:
-        answer = chunk.answer
-    if answer is None:
-        raise InternalError("the stream ended without an answer")
+async def _send_whole(send: Send, answer: Answer) -> None:
     message: dict[str, Any] = {"role": "assistant", "content": answer.text}
     if answer.reasoning:
         message["reasoning_content"] = answer.reasoning

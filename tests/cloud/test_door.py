@@ -35,6 +35,7 @@ EVERY_WAY = list(itertools.product(LABELS, [False, True], TRUSTS, ["device", "la
 
 def may_pass(label: str, redacted: bool, trust: Trust, local_trust: Trust) -> bool:
     """The rule, written a second time."""
+    label = label.strip().lower()
     inside = {"device": {"device"}, "lan": {"device", "lan"}}[local_trust]
     return trust in inside or label == "allow" or (label == "redact" and redacted)
 

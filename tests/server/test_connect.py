@@ -32,13 +32,12 @@ def url() -> Iterator[str]:
 
 def comparable(answer: Answer) -> Answer:
     """An answer without what no two answers share."""
-    attempts = tuple(dataclasses.replace(one, latency_s=0.0) for one in answer.attempts)
     return dataclasses.replace(
         answer,
         trace_id="",
         timings=edge_llm.Timings(0.0, None, 0.0),
-        attempts=attempts,
         hold_s=0.0,
+        attempts=tuple(dataclasses.replace(one, latency_s=0.0) for one in answer.attempts),
     )
 
 
