@@ -41,6 +41,9 @@ EdgeLLMError
 │       └─ PrivacyError            the label does not let it pass
 │           └─ RedactionError      what may not leave as it is could not be redacted
 ├─ RoutingError
+│   ├─ NoRouteError                503, every tier was refused, each for its reason
+│   ├─ AnswerRejectedError         502, no tier gave an answer that validates
+│   ├─ AnswerDeferredError         503, stored until the cloud can answer; `request_id` names it
 │   └─ BudgetExceededError         429, a limit in USD or bytes would be passed
 ├─ StoreError                      a file of SQLite cannot be used
 │   ├─ StoreBusyError              503, another process holds it
@@ -53,6 +56,7 @@ EdgeLLMError
 │   └─ LeaseLostError              somebody else works on it by now
 ├─ RequestAbortedError             the request was cancelled, by its caller or by `close`
 │   └─ DeadlineExceededError       504
+├─ NotRemoteError                  what only the process with the model can do
 └─ RuntimeClosedError
     └─ RuntimeForkedError          used in a child process after fork()
 ```
@@ -62,7 +66,7 @@ from __future__ import annotations
 
 import difflib
 import time
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -261,6 +265,8 @@ class CloudError(EdgeLLMError):
         """The HTTP status it sent, where it sent one."""
         self.retry_after_s = retry_after_s
         """How long it asks to be left alone."""
+        self.own_words: Mapping[str, Any] | None = None
+        """What one of our own servers said; never set for anybody else's."""
 
 
 class CloudUnavailableError(CloudError):
@@ -382,6 +388,31 @@ class RoutingError(EdgeLLMError):
     status_code = 503
 
 
+class NoRouteError(RoutingError):
+    """Every tier was refused: forbidden, out of reach, or not able to."""
+
+    code = "no_route"
+
+
+class AnswerRejectedError(RoutingError):
+    """No tier gave an answer that validates, and one that does not is not passed on."""
+
+    code = "answer_rejected"
+    status_code = 502
+    retryable = True
+
+
+class AnswerDeferredError(RoutingError):
+    """Only the cloud could answer, and cannot now: the request is stored until it can."""
+
+    code = "answer_deferred"
+    status_code = 503
+
+    def __init__(self, message: str, *, hint: str | None = None, request_id: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.request_id = request_id
+
+
 class BudgetExceededError(RoutingError):
     """The request would pass a limit in USD or in bytes sent; nothing was reserved."""
 
@@ -485,6 +516,13 @@ class DeadlineExceededError(RequestAbortedError):
     code = "deadline_exceeded"
     status_code = 504
     retryable = True
+
+
+class NotRemoteError(EdgeLLMError):
+    """Only the process that has the model can do this, not a connection to it."""
+
+    code = "not_remote"
+    status_code = 400
 
 
 class RuntimeClosedError(EdgeLLMError):

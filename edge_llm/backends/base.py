@@ -96,6 +96,8 @@ class ModelInfo:
     """What runs where; None where the backend knows only one place."""
     file_format: str = ""
     """`gguf` or `onnx`."""
+    unsure_token: str | None = None
+    """Spelling of the token by which the model says that it does not know; None: it has none."""
 
 
 @dataclass(frozen=True, slots=True)

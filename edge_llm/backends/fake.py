@@ -51,10 +51,13 @@ class FakeBackend(Backend):
         tokenizer: Tokenizer | None = None,
         capabilities: Capabilities | None = None,
         chat_template: str | None = None,
+        unsure_token: str | None = None,
     ) -> None:
         self.tokenizer = tokenizer or ByteTokenizer()
         self.capabilities = capabilities or fake_capabilities()
-        self.info = ModelInfo("fake", "fake", chat_template, {"temperature": 0.0})
+        self.info = ModelInfo(
+            "fake", "fake", chat_template, {"temperature": 0.0}, unsure_token=unsure_token
+        )
         self.num_forwards = 0
         self.num_copied_tokens = 0
         """Tokens that `fork` copied instead of sharing their cells."""

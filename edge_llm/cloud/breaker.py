@@ -2,7 +2,7 @@
 
 ```
 closed ──threshold failures in a row──► open ──cool-down over──► half_open ──success──► closed
-                                         ▲                           └──failure──► open, twice as long
+                                        ▲                           └──failure──► open, longer
 any ──key refused──► open until the configuration (its fingerprint) changes
 ```
 """

@@ -11,10 +11,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
+from edge_llm.privacy.labels import Trust as Trust
 from edge_llm.types import FinishReason, Message, TokenLogprob
-
-Trust: TypeAlias = Literal["device", "lan", "cloud"]
-"""Whose machine an endpoint is: this one, one in the owner's network, or anybody's."""
 
 TRUSTS: tuple[Trust, ...] = ("device", "lan", "cloud")
 """From the most trusted to the least."""
@@ -111,6 +109,8 @@ class Endpoint:
     usage_in_stream: bool = True
     """Whether it understands `stream_options.include_usage`."""
     prefix_style: PrefixStyle = "trailing"
+    ours: bool = False
+    """One of our own servers, reached by its owner: its errors are told in its own words."""
     ca_file: str | None = None
     """Certificates to trust in place of the system's; else `SSL_CERT_FILE` and `SSL_CERT_DIR`."""
 
@@ -201,7 +201,7 @@ class CloudFinish:
     model: str
     """The model that says it answered, which may be more exact than the one asked for."""
     ttft_s: float | None
-    """Seconds from the start of the attempt to its first piece."""
+    """Seconds from sending the request to the first piece."""
     e2e_s: float
     record: Mapping[str, Any] | None = field(default=None, repr=False)
     """The `edge_llm` object of an answer by one of our own servers."""

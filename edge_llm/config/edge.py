@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
 from edge_llm.config.budget import BudgetConfig
 from edge_llm.config.checks import is_number, not_one_of, require_count
+from edge_llm.config.escalation import EscalationConfig
 from edge_llm.config.privacy import PrivacyConfig
+from edge_llm.config.tiers import TierConfig, parse_tiers
 from edge_llm.errors import ConfigError
 from edge_llm.types import Overflow
 
@@ -25,9 +27,13 @@ Device: TypeAlias = Literal["auto", "cpu", "npu", "gpu"]
 """What computes; "auto" takes an NPU or GPU that can run all of an ONNX model, else the CPU."""
 
 SECTIONS: Mapping[str, type[Any]] = MappingProxyType(
-    {"privacy": PrivacyConfig, "budget": BudgetConfig}
+    {"escalation": EscalationConfig, "privacy": PrivacyConfig, "budget": BudgetConfig}
 )
 """Fields that are configurations of their own: a table in TOML, a prefix in the environment."""
+
+
+TIER_OPTIONS = ("tiers", "cloud_url", "cloud_model", "cloud_key_env")
+"""Fields that say which tiers there are; no single model has a use for them."""
 
 
 class LoadOptions(TypedDict, total=False):
@@ -55,6 +61,11 @@ class LoadOptions(TypedDict, total=False):
     cache_daily_write_mb: int
     state_dir: str | None
     config_file: str | None
+    tiers: Sequence[TierConfig | Mapping[str, Any]]
+    cloud_url: str | None
+    cloud_model: str | None
+    cloud_key_env: str | None
+    escalation: EscalationConfig | Mapping[str, Any]
     privacy: PrivacyConfig | Mapping[str, Any]
     budget: BudgetConfig | Mapping[str, Any]
 
@@ -113,6 +124,16 @@ class EdgeConfig:
     """Megabytes of prefixes written to disk in a day, because SD cards wear; 0 writes none."""
     state_dir: str | None = None
     """Where budgets and deferred requests are kept; None takes the user's folder for state."""
+    tiers: tuple[TierConfig, ...] = ()
+    """Local models and endpoints in the order in which they are asked; none: the one local `model`
+    answers everything, and nothing is ever sent."""
+    cloud_url: str | None = None
+    """The short way to one more tier at the end: an OpenAI-compatible address."""
+    cloud_model: str | None = None
+    """The model there."""
+    cloud_key_env: str | None = None
+    """The environment variable that holds its key; None sends none."""
+    escalation: EscalationConfig = field(default_factory=EscalationConfig)
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
 
@@ -145,6 +166,9 @@ class EdgeConfig:
                 raise ConfigError(f"{name} must be a {kind.__name__}")
         if self.overflow not in get_args(Overflow):
             raise ConfigError(not_one_of("overflow", Overflow, self.overflow))
+        # Tables, as they come from TOML or Python, become what they mean; the dataclass is frozen.
+        object.__setattr__(self, "tiers", parse_tiers(self.tiers))
+        _check_cloud(self)
 
 
 def _check_device(config: EdgeConfig) -> None:
@@ -161,6 +185,13 @@ def _check_device(config: EdgeConfig) -> None:
         raise ConfigError(f"provider_options must map names to texts, not {options!r}")
     if config.provider is None and config.device == "auto":
         raise ConfigError("provider_options without a provider", hint="set provider or device too")
+
+
+def _check_cloud(config: EdgeConfig) -> None:
+    if config.cloud_url is None and (config.cloud_model or config.cloud_key_env):
+        raise ConfigError("cloud_model and cloud_key_env need cloud_url")
+    if config.cloud_url is not None and config.cloud_model is None:
+        raise ConfigError("cloud_url needs cloud_model, the name of the model there")
 
 
 def _check_context_size(value: object) -> None:

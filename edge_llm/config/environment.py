@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from types import MappingProxyType
@@ -16,7 +17,13 @@ CONFIG_VARIABLE = "EDGE_LLM_CONFIG"
 """The path of a TOML file."""
 
 OTHER_ENVIRONMENT = frozenset(
-    {CONFIG_VARIABLE, "EDGE_LLM_PEERS", "EDGE_LLM_PYTHON", "EDGE_LLM_TEST_MODEL"}
+    {
+        CONFIG_VARIABLE,
+        "EDGE_LLM_OFFLINE",
+        "EDGE_LLM_PEERS",
+        "EDGE_LLM_PYTHON",
+        "EDGE_LLM_TEST_MODEL",
+    }
 )
 """Variables with our prefix that name no option: they belong to loading, scripts and tests."""
 
@@ -101,6 +108,13 @@ def _texts(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(";") if part.strip())
 
 
+def _tables(text: str) -> tuple[Any, ...]:
+    value = json.loads(text)
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        raise ValueError(text)
+    return tuple(value)
+
+
 _PARSERS: Mapping[str, tuple[Callable[[str], Any], str]] = MappingProxyType(
     {
         "int": (int, "a whole number"),
@@ -108,6 +122,8 @@ _PARSERS: Mapping[str, tuple[Callable[[str], Any], str]] = MappingProxyType(
         "bool": (_parse_flag, "1 or 0, true or false, yes or no, on or off"),
         "dict[str, str]": (_provider_options, "name=value, separated by commas"),
         "tuple[str, ...]": (_texts, "texts, separated by semicolons"),
+        "tuple[Mapping[str, str], ...]": (_tables, "a JSON list of objects"),
+        "tuple[TierConfig, ...]": (_tables, "a JSON list of objects"),
         "ContextSize": (_context_size, "a whole number or 'auto'"),
     }
 )

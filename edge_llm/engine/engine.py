@@ -171,7 +171,9 @@ class Engine:
                 f"statistics must be None, 0 or more, not {request.statistics}"
             )
         vocab_size = self.backend.tokenizer.vocab_size
-        for token_id in itertools.chain(request.token_ids, request.params.logit_bias):
+        for token_id in itertools.chain(
+            request.token_ids, request.params.logit_bias, request.watched_ids
+        ):
             if not 0 <= token_id < vocab_size:
                 raise InvalidParameterError(
                     f"token id {token_id} is outside the vocabulary of {vocab_size}"
@@ -249,8 +251,7 @@ class Engine:
             token_id = sequence.sampler.sample(row)
         except BackendError as error:
             return self._fail(sequence, error)
-        num_top = sequence.request.statistics
-        chosen = None if num_top is None else token_statistics(row, token_id, num_top)
+        chosen = _statistics(sequence.request, row, token_id)
         added: list[int] = []
         text = ""
         forced = [token_id]
@@ -307,6 +308,12 @@ class Engine:
         command = self.scheduler.finish(sequence, keep=keep)
         if command is not None:
             self.apply(command)
+
+
+def _statistics(request: EngineRequest, row: LogitRow, token_id: int) -> TokenStatistics | None:
+    if request.statistics is None:
+        return None
+    return token_statistics(row, token_id, request.statistics, request.watched_ids)
 
 
 def _batch_item(chunk: ScheduledChunk) -> BatchItem:

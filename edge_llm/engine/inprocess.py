@@ -63,6 +63,8 @@ class InProcessHost(ModelHost):
             memory=backend.info.memory,
             eog_ids=backend.tokenizer.eog_ids,
             visible_tokens=marker_ids(backend.tokenizer),
+            supports_tools=self._encoder.template.supports_tools,
+            unsure_token_id=find_special(backend.tokenizer, backend.info.unsure_token),
         )
 
     @property
@@ -164,6 +166,17 @@ def recommended_sampling(info: ModelInfo) -> SamplingParams:
     known = {f.name for f in fields(SamplingParams)}
     recommended = {k: v for k, v in info.sampling.items() if k in known}
     return merge_sampling(SamplingParams(), recommended)
+
+
+def find_special(tokenizer: Tokenizer, text: str | None) -> int | None:
+    """The id of the special token with this spelling; None without a spelling, or a token."""
+    if text is None:
+        return None
+    for token in tokenizer.special_tokens:
+        if token.text == text:
+            return token.id
+    logger.warning("the model names %r as its unsure token and has none such", text)
+    return None
 
 
 def _spelling(tokenizer: Tokenizer, token_id: int | None) -> str:

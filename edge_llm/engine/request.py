@@ -44,6 +44,8 @@ class EngineRequest:
     """With `prefill_only`: never evict it from the prefix cache."""
     statistics: int | None = None
     """How many most likely tokens to report with each token; None reports no statistics."""
+    watched_ids: tuple[int, ...] = ()
+    """Tokens whose log-probability the statistics name each time, however unlikely they are."""
     spells: bool = False
     """Send the bytes of every token that the statistics name."""
 

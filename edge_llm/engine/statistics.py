@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -16,7 +17,9 @@ from edge_llm.engine.logits import LogitRow
 from edge_llm.types import TokenStatistics
 
 
-def token_statistics(row: LogitRow, token_id: int, num_top: int) -> TokenStatistics:
+def token_statistics(
+    row: LogitRow, token_id: int, num_top: int, watched_ids: Sequence[int] = ()
+) -> TokenStatistics:
     """The statistics of the token chosen from a row, with the `num_top` most likely tokens."""
     leaders = row.leaders(max(num_top, 2))
     logsumexp = row.top + math.log(row.mass(1.0))
@@ -33,6 +36,7 @@ def token_statistics(row: LogitRow, token_id: int, num_top: int) -> TokenStatist
         entropy=_entropy(top_logprobs[:num_top]),
         rank=_rank(row, token_id),
         time_s=time.monotonic(),
+        watched_logprobs=tuple(float(row.logits[one]) - logsumexp for one in watched_ids),
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 from edge_llm import errors
-from edge_llm.config import SECTIONS, EdgeConfig
+from edge_llm.config import SECTIONS, TIER_OPTIONS, EdgeConfig
 from edge_llm.engine.host import HostSettings, ModelFacts
 from edge_llm.engine.request import Constraint, EngineRequest, SequenceEvent
 from edge_llm.errors import BackendError, EdgeLLMError
@@ -69,8 +69,9 @@ def pack_settings(settings: HostSettings) -> Packet:
 
 
 def _pack_config(config: EdgeConfig) -> Packet:
-    """All but what the worker has no use for: it neither sends nor spends."""
-    return {name: value for name, value in asdict(config).items() if name not in SECTIONS}
+    """All but what the worker has no use for: it neither chooses tiers, nor sends, nor spends."""
+    names = [f.name for f in fields(config) if f.name not in (*SECTIONS, *TIER_OPTIONS)]
+    return {name: getattr(config, name) for name in names}
 
 
 def unpack_settings(packet: Packet) -> HostSettings:
@@ -123,6 +124,7 @@ def unpack_request(packet: Packet) -> EngineRequest:
     left_s = values.pop("left_s")
     changed = {
         "token_ids": tuple(values["token_ids"]),
+        "watched_ids": tuple(values["watched_ids"]),
         "params": _unpack_params(values["params"]),
         "constraint": _unpack_constraint(values["constraint"]),
         "visible_tokens": frozenset(values["visible_tokens"]),
@@ -203,6 +205,7 @@ def _unpack_statistics(values: list[Any] | None) -> TokenStatistics | None:
     named = dict(zip(_STATISTICS, values, strict=True))
     named["top_ids"] = tuple(named["top_ids"])
     named["top_logprobs"] = tuple(named["top_logprobs"])
+    named["watched_logprobs"] = tuple(named["watched_logprobs"])
     return TokenStatistics(**named)
 
 

@@ -27,6 +27,9 @@ SAMPLING_KEYS: Mapping[str, str] = MappingProxyType(
 
 CHAT_TEMPLATE_KEY = "tokenizer.chat_template"
 
+UNSURE_TOKEN_KEY = "edge_llm.unsure_token"
+"""Our own key: the spelling of the token by which a model says that it does not know."""
+
 
 @dataclass(frozen=True, slots=True)
 class GGUFModelInfo:
@@ -66,6 +69,8 @@ class GGUFModelInfo:
     sampling: Mapping[str, float]
     """The makers' recommendations, under the names of `SamplingParams`."""
     weight_bytes: int
+    unsure_token: str | None = None
+    """Spelling of the token by which the model says that it does not know."""
 
 
 def summarise(
@@ -102,6 +107,7 @@ def summarise(
         chat_templates=_named_templates(metadata),
         sampling=_sampling(metadata),
         weight_bytes=sum(info.num_bytes for info in tensors.values()),
+        unsure_token=_text(metadata, UNSURE_TOKEN_KEY) or None,
     )
 
 

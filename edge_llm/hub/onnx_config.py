@@ -35,6 +35,9 @@ class OnnxConfig:
     eos_token: str | None
     add_bos: bool | None
     """None where it is left to tokenizer.json."""
+    unsure_token: str | None = None
+    """Spelling of the token by which the model says that it does not know: `edge_llm.unsure_token`
+    in `config.json`."""
 
 
 def read_config(folder: OnnxFolder) -> OnnxConfig:
@@ -59,6 +62,7 @@ def read_config(folder: OnnxFolder) -> OnnxConfig:
         bos_token=_token(tokens.get("bos_token")),
         eos_token=_token(tokens.get("eos_token")),
         add_bos=add_bos if isinstance(add_bos, bool) else None,
+        unsure_token=_string(config, "edge_llm.unsure_token") or None,
     )
 
 

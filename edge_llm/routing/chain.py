@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from edge_llm.routing.base import (
@@ -20,7 +20,7 @@ class RoutingChain:
 
     policies: tuple[RoutingPolicy, ...]
 
-    def route(self, request: RoutingFacts, tiers: Sequence[TierFacts]) -> RoutingDecision:
+    def route(self, request: RoutingFacts, tiers: Iterable[TierFacts]) -> RoutingDecision:
         """The first tier without a refusal, else the first with soft ones only, else none."""
         refusals: list[TierRefusal] = []
         second_best: TierFacts | None = None

@@ -220,6 +220,22 @@ def test_a_forced_token_has_no_statistics() -> None:
     assert event.statistics[1:] == (None, None)
 
 
+def test_a_watched_token_is_reported_however_unlikely_it_is() -> None:
+    wanted = replace(request("a", num_top=256), watched_ids=(3, 255))
+
+    (found,) = run([wanted])
+
+    for one in found:
+        assert one is not None
+        logprobs = dict(zip(one.top_ids, one.top_logprobs, strict=True))
+        assert one.watched_logprobs == pytest.approx((logprobs[3], logprobs[255]))
+
+
+def test_watching_a_token_that_is_none_is_refused() -> None:
+    with pytest.raises(InvalidParameterError, match="vocabulary"):
+        Engine(FakeBackend()).add_request(replace(request("a", 1), watched_ids=(-1,)))
+
+
 def test_a_negative_number_of_statistics_is_refused() -> None:
     with pytest.raises(InvalidParameterError, match="statistics"):
         Engine(FakeBackend()).add_request(request("a", -1))

@@ -86,6 +86,7 @@ requests = st.builds(
     prefill_only=st.booleans(),
     pinned=st.booleans(),
     statistics=st.none() | st.integers(0, 20),
+    watched_ids=st.lists(st.integers(0, 1 << 20), max_size=3).map(tuple),
     spells=st.booleans(),
 )
 
@@ -118,7 +119,7 @@ def test_a_deadline_travels_as_the_time_that_is_left() -> None:
 
 
 def test_impossible_tokens_keep_their_infinities() -> None:
-    one = TokenStatistics(1, -math.inf, 3.5, (1,), (-math.inf,), 0.0, 0.0, 9, 0.0)
+    one = TokenStatistics(1, -math.inf, 3.5, (1,), (-math.inf,), 0.0, 0.0, 9, 0.0, (-math.inf,))
     event = SequenceEvent(7, (1,), "", statistics=(one, None))
 
     assert wire.unpack_event(7, through_pipe(wire.pack_event(event))) == event
@@ -158,6 +159,7 @@ def test_facts_arrive_as_they_left(
         memory=memory,
         eog_ids=frozenset({1, 2}),
         visible_tokens=frozenset({3}),
+        unsure_token_id=7,
     )
 
     assert wire.unpack_facts(through_pipe(wire.pack_facts(facts))) == facts

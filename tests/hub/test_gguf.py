@@ -93,6 +93,15 @@ def test_info_names_templates_and_none(tmp_path: Path) -> None:
     assert info.chat_templates == {"tool_use": "{{ tools }}"}
 
 
+def test_info_names_the_unsure_token(tmp_path: Path, tiny: GGUFFile) -> None:
+    extra = (Key("edge_llm.unsure_token", STRING, "<|unsure|>"),)
+
+    assert tiny.info.unsure_token is None
+    assert read_gguf(write_tiny_model(tmp_path / "t.gguf", extra=extra)).info.unsure_token == (
+        "<|unsure|>"
+    )
+
+
 def test_version_2_is_read(tmp_path: Path) -> None:
     spec = TinySpec()
     data = build_gguf(tiny_metadata(spec), tiny_tensors(spec), version=2)

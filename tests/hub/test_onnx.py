@@ -414,3 +414,13 @@ def test_makers_who_want_no_sampling_get_none(
 
 def test_the_layouts_of_the_tests_are_those_of_their_names() -> None:
     assert replace(TinyOnnx(), grouped=False) == TinyOnnx(grouped=False)
+
+
+@pytest.mark.parametrize(("value", "expected"), [("<|unsure|>", "<|unsure|>"), (7, None)])
+def test_the_unsure_token_is_in_config_json(
+    tmp_path: Path, value: object, expected: str | None
+) -> None:
+    folder = make(tmp_path / "m", "model.onnx")
+    write_json(folder / "config.json", {"edge_llm.unsure_token": value})
+
+    assert read_config(find_model(folder)).unsure_token == expected

@@ -167,6 +167,7 @@ class LlamaCppBackend(Backend):
             chat_template=file.info.chat_template,
             sampling=file.info.sampling,
             state_fingerprint=state_fingerprint,
+            unsure_token=file.info.unsure_token,
         )
         self.capabilities = self._measure(max_num_seqs, shape.num_seq_ids)
         self._batch = TokenBatch(self._lib, self.capabilities.max_num_batched_tokens)

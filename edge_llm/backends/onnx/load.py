@@ -172,6 +172,7 @@ class _Loader:
             threads=self._plan,
             memory=opened.fit.estimate,
             placement=opened.placement,
+            unsure_token=self._facts.unsure_token,
         )
 
 
