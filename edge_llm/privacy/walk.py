@@ -16,7 +16,25 @@ Visit = Callable[[str, str], str]
 """From a text and what it is called where it stands (`password`, or nothing) to its replacement."""
 
 FIXED = frozenset({"role", "type"})
-"""Words of the protocol: a placeholder in one would make another request of it."""
+"""Members that are words of the protocol: a placeholder would make another request of it."""
+
+_PROTOCOL = frozenset(
+    {
+        *(
+            "role",
+            "type",
+            "text",
+            "content",
+            "name",
+            "tool_calls",
+            "tool_call_id",
+            "id",
+            "function",
+        ),
+        *("arguments", "system", "developer", "user", "assistant", "tool"),
+    }
+)
+"""Words that need no look."""
 
 MEDIA = frozenset(
     {"image_url", "input_image", "input_audio", "audio", "file", "input_file", "video_url"}
@@ -45,7 +63,8 @@ def walk_message(message: Mapping[str, Any], visit: Visit, *, media: bool) -> di
             if isinstance(value, str) and visit(value, "") == value:
                 copy[key] = value
         else:
-            copy[visit(key, "")] = _fixed(value, visit) if key in FIXED else walk(value, visit)
+            known = key if key in _PROTOCOL else visit(key, "")
+            copy[known] = _fixed(value, visit) if key in FIXED else walk(value, visit)
     return copy
 
 
@@ -113,7 +132,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _content(content: Any, visit: Visit, *, media: bool) -> Any:
     if isinstance(content, str):
         return walk_json(content, visit)
-    if not isinstance(content, Sequence):
+    if not isinstance(content, Sequence) or isinstance(content, bytes | bytearray):
         return walk(content, visit)
     return [_part(part, visit, media=media) for part in content]
 
@@ -171,6 +190,6 @@ def _call(call: Any, visit: Visit) -> Any:
 
 
 def _fixed(value: Any, visit: Visit) -> Any:
-    if walk(value, visit) != value:
+    if not (isinstance(value, str) and value in _PROTOCOL) and walk(value, visit) != value:
         raise RedactionError("a name or role in the request holds what must not leave")
     return value

@@ -53,7 +53,7 @@ field prompt input
 _WORDS = frozenset(_NO_PASSWORDS.split())
 
 _CODE_LIKE = re.compile(
-    r"\$\{|\$[A-Za-z_]|%[A-Z_]+%|\{\{|<|\*{3}|\w[\w.]*[(\[]|[(\[{]"
+    r"\$[{(]|\$(?:[A-Z_][A-Z0-9_]*|[a-z_]+)\Z|%[A-Z_]+%|\{\{|<|\*{3}|\w[\w.]*[(\[]|[(\[{]"
     r"|(?:self|os|env|process|config|settings|this|args)\."
 )
 """A variable, a call, a placeholder."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
+
+_ALNUM = frozenset(string.ascii_letters + string.digits)
 
 _RUN = re.compile(r"\d(?:[ .-]{0,2}\d)*")
 
@@ -27,8 +30,8 @@ def runs(text: str, at_least: int) -> Iterator[Run]:
         begin, end = match.span()
         if (
             end - begin < at_least
-            or text[begin - 1 : begin].isalnum()
-            or text[end : end + 1].isalnum()
+            or text[begin - 1 : begin] in _ALNUM
+            or text[end : end + 1] in _ALNUM
         ):
             continue
         places = [at for at in range(begin, end) if text[at].isdigit()]

@@ -26,18 +26,19 @@ _NUMBER = r"\d{1,2}(?:[.]\d{1,6})?\s?"
 _DEGREES = rf"\d{{1,3}}\s?(?:°|º|deg)\s?(?:{_NUMBER}{_MINUTE}\s?(?:{_NUMBER}{_SECOND}\s?)?)?"
 _SEXAGESIMAL = re.compile(
     rf"(?<![\d.]){_DEGREES}[NS][\s,;/]{{0,3}}{_DEGREES}[EWO]\b"
-    rf"|\b[NS]\s?{_DEGREES}[\s,;/]{{0,3}}[EWO]\s?{_DEGREES}",
+    rf"|(?<![A-Za-z0-9_])[NS]\s?{_DEGREES}[\s,;/]{{0,3}}[EWO]\s?{_DEGREES}",
     re.IGNORECASE,
 )
 
 _LETTERED = re.compile(
-    r"(?<![\w.])(?:[NS]\s?\d{1,2}[.]\d{2,9}[\s,;/]{1,3}[EWO]\s?\d{1,3}[.]\d{2,9}"
-    r"|\d{1,2}[.]\d{2,9}\s?°?\s?[NS][\s,;/]{1,3}\d{1,3}[.]\d{2,9}\s?°?\s?[EWO])(?!\w)",
+    r"(?<![A-Za-z0-9_.])(?:[NS]\s?\d{1,2}[.]\d{2,9}[\s,;/]{1,3}[EWO]\s?\d{1,3}[.]\d{2,9}"
+    r"|\d{1,2}[.]\d{2,9}\s?°?\s?[NS][\s,;/]{1,3}\d{1,3}[.]\d{2,9}\s?°?\s?[EWO])(?![A-Za-z0-9_])",
     re.IGNORECASE,
 )
 
 _PLUS_CODE = re.compile(
-    r"(?<![\w+])[23456789CFGHJMPQRVWX]{8}\+[23456789CFGHJMPQRVWX]{2,3}(?![\w+])", re.IGNORECASE
+    r"(?<![A-Za-z0-9_+])[23456789CFGHJMPQRVWX]{8}\+[23456789CFGHJMPQRVWX]{2,3}(?![A-Za-z0-9_+])",
+    re.IGNORECASE,
 )
 """Source: Open Location Code specification."""
 

@@ -23,10 +23,12 @@ DEFAULT_REGIONS = tuple(_REGIONS.split())
 """Countries whose national numbers are looked for when none are configured."""
 
 _INTERNATIONAL = re.compile(
-    r"(?<![\w+])(?:\+|00(?=[1-9])|011[ -](?=[1-9]))[ ]?\(?\d(?:[ .()/-]{0,3}\d){5,16}"
+    r"(?<![A-Za-z0-9_+])(?:\+|00(?=[1-9])|011[ -](?=[1-9]))[ ]?\(?\d(?:[ .()/-]{0,3}\d){5,16}"
 )
 
-_NATIONAL = re.compile(r"(?<![\w+.,:/$€£¥#=-])\(?\d(?:[ .()/-]{0,3}\d){5,14}(?![\w%])")
+_NATIONAL = re.compile(
+    r"(?<![A-Za-z0-9_+.,:/$€£¥#=-])\(?\d(?:[ .()/-]{0,3}\d){5,14}(?![A-Za-z0-9_%])"
+)
 
 _EXTENSION = re.compile(
     r"[ ,;]{0,2}(?:ext(?:ension)?|x|poste|durchwahl|anexo|ramal)[ .:]{0,2}\d{1,6}(?!\w)",

@@ -20,20 +20,20 @@ class TermFinder:
     """
 
     def __init__(self, terms: Iterable[str]) -> None:
-        self._by_word: dict[str, list[re.Pattern[str]]] = defaultdict(list)
+        self._by_word: dict[str, list[tuple[int, re.Pattern[str]]]] = defaultdict(list)
         self._without_words: list[str] = []
         for term in dict.fromkeys(spelling for one in terms for spelling in _spellings(one)):
             first = _WORD.search(term)
             if first is None:
                 self._without_words.append(term)
                 continue
-            self._by_word[first[0].casefold()].append(_pattern(term, first.start()))
+            self._by_word[first[0].casefold()].append((first.start(), _pattern(term)))
 
     def __call__(self, text: str) -> Iterator[Span]:
         """The places of all terms in a text."""
         for word in _WORD.finditer(text):
-            for pattern in self._by_word.get(word[0].casefold(), ()):
-                match = pattern.match(text, word.start())
+            for before, pattern in self._by_word.get(word[0].casefold(), ()):
+                match = pattern.match(text, max(0, word.start() - before))
                 if match:
                     yield Span(*match.span(), PiiKind.TERM)
         for term in self._without_words:
@@ -49,9 +49,7 @@ def _spellings(term: str) -> set[str]:
     return {unicodedata.normalize(form, term) for form in ("NFC", "NFD")} - {""}
 
 
-def _pattern(term: str, first: int) -> re.Pattern[str]:
-    """Matches from the first word on; what stands before it is left."""
-    rest = term[first:]
-    parts = [re.escape(part) for part in rest.split()]
-    ends_in_word = r"(?!\w)" if rest[-1].isalnum() or rest[-1] == "_" else ""
+def _pattern(term: str) -> re.Pattern[str]:
+    parts = [re.escape(part) for part in term.split()]
+    ends_in_word = r"(?!\w)" if term[-1].isalnum() or term[-1] == "_" else ""
     return re.compile(r"\s{1,8}".join(parts) + ends_in_word, re.IGNORECASE)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from edge_llm.privacy.spans import PiiKind, Span
 
-_URL = re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s\"'<>`]+", re.IGNORECASE)
+_URL = re.compile(r"(?<![A-Za-z0-9+.-])[a-z][a-z0-9+.-]{1,20}://[^\s\"'<>`]+", re.IGNORECASE)
 
 _USER = re.compile(r"[^/?#]{1,512}@")
 
@@ -19,7 +19,7 @@ _QUERY = re.compile(
 
 _HOOKS = re.compile(
     r"://(?:hooks\.slack\.com/services|(?:\w+\.)?discord(?:app)?\.com/api/webhooks"
-    r"|[\w.-]{1,64}/api/webhook)/",
+    r"|[^\s/]{1,128}/api/webhook)/",
     re.IGNORECASE,
 )
 """Whoever knows such an address may use it."""

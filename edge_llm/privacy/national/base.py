@@ -41,7 +41,7 @@ def national(
     flags = re.IGNORECASE
     return NationalNumber(
         name,
-        re.compile(rf"(?<![\w.+-])(?:{pattern})(?![\w]|[.-]\d)", flags),
+        re.compile(rf"(?<![A-Za-z0-9_.+-])(?:{pattern})(?![A-Za-z0-9_]|[.-]\d)", flags),
         check,
         re.compile(words, flags) if words else None,
         None if distinct is None else re.compile(distinct, flags),

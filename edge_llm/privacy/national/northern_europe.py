@@ -30,7 +30,8 @@ def is_fodselsnummer(digits: str) -> bool:
 
 def is_cpr(digits: str) -> bool:
     """Denmark: no check digit since 2007. Source: CPR-kontoret."""
-    return _born(digits[:6], "dmy")
+    day, month, year = (int(digits[at : at + 2]) for at in (0, 2, 4))
+    return is_date(year, month, day)
 
 
 def is_hetu(text: str) -> bool:
