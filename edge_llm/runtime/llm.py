@@ -84,6 +84,16 @@ class EdgeLLM:
         self._async.check_usable()
         return self._background.run(self._async.chat(messages, **options))
 
+    def answer_deferred(self) -> int:
+        """See `AsyncEdgeLLM.answer_deferred`."""
+        self._async.check_usable()
+        return self._background.run(self._async.answer_deferred())
+
+    def take_deferred(self, request_id: str | None = None) -> Answer | None:
+        """See `AsyncEdgeLLM.take_deferred`."""
+        self._async.check_usable()
+        return self._background.run(self._async.take_deferred(request_id))
+
     def stream(
         self, messages: str | Sequence[Message], **options: Unpack[RequestOptions]
     ) -> Generator[Chunk]:
