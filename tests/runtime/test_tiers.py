@@ -86,7 +86,7 @@ def test_a_key_alone_configures_nothing() -> None:
     assert [tier.is_local for tier in tier_configs(config)] == [True]
 
 
-WRONG: list[tuple[dict[str, Any], type[ConfigError], str]] = [
+WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"tiers": "cloud"}, ConfigError, "list of tables"),
     ({"tiers": [LOCAL, LOCAL]}, ConfigError, "two tiers"),
     ({"tiers": [{"name": "x"}]}, ConfigError, "local model or endpoints"),
