@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks.builtin_plots import draw_coverage, draw_reliability
 from benchmarks.report import Figure, report
-from edge_llm.hub.resolve import models_folder
+from edge_llm.hub.packaged import models_folder
 from scripts.builtin.evaluate import (
     SUITES,
     Asked,

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from edge_llm.runtime.async_llm import AsyncEdgeLLM as AsyncEdgeLLM
     from edge_llm.runtime.llm import EdgeLLM as EdgeLLM
     from edge_llm.runtime.llm import load as load
+    from edge_llm.runtime.remote_llm import AsyncRemoteEdgeLLM as AsyncRemoteEdgeLLM
+    from edge_llm.runtime.remote_llm import RemoteEdgeLLM as RemoteEdgeLLM
+    from edge_llm.runtime.remote_llm import connect as connect
     from edge_llm.types import Answer as Answer
     from edge_llm.types import Chunk as Chunk
     from edge_llm.types import SamplingParams as SamplingParams
@@ -33,15 +36,18 @@ __version__ = "0.1.0"
 _HOMES = {
     "Answer": "edge_llm.types",
     "AsyncEdgeLLM": "edge_llm.runtime.async_llm",
+    "AsyncRemoteEdgeLLM": "edge_llm.runtime.remote_llm",
     "Chunk": "edge_llm.types",
     "EdgeConfig": "edge_llm.config",
     "EdgeLLM": "edge_llm.runtime.llm",
     "EdgeLLMError": "edge_llm.errors",
+    "RemoteEdgeLLM": "edge_llm.runtime.remote_llm",
     "SamplingParams": "edge_llm.types",
     "Timings": "edge_llm.types",
     "TokenLogprob": "edge_llm.types",
     "ToolCall": "edge_llm.types",
     "Usage": "edge_llm.types",
+    "connect": "edge_llm.runtime.remote_llm",
     "load": "edge_llm.runtime.llm",
 }
 

@@ -4,7 +4,8 @@
 EdgeLLMError
 ├─ ConfigError
 │   ├─ UnknownOptionError          also a TypeError: an option name nobody knows
-│   └─ DeviceUnavailableError      no such device or execution provider here
+│   ├─ DeviceUnavailableError      no such device or execution provider here
+│   └─ PrivacyRuleError            a rule of redaction that cannot be used
 ├─ ModelError
 │   ├─ ModelNotFoundError          404
 │   │   └─ ModelNotInstalledError   it exists elsewhere; `edge-llm pull` fetches it
@@ -14,7 +15,7 @@ EdgeLLMError
 │   │   ├─ ModelAccessError         401, the hub wants a token or an accepted licence
 │   │   ├─ ModelRangeError          the server gives whole files only
 │   │   ├─ ModelIntegrityError      what arrived, or lies here, is not what was promised
-│   │   └─ OfflineError             403, nothing may be fetched
+│   │   └─ HubOfflineError          403, nothing may be fetched
 │   ├─ ModelStoreError             507, the disk is full, read-only or not ours
 │   ├─ ModelFormatError            the file is not what it claims to be
 │   │   ├─ NotGGUFError
@@ -31,8 +32,40 @@ EdgeLLMError
 │   └─ RefusedRequestError         it ended the engine's process twice
 ├─ BackendError                    500, the native library failed
 │   └─ EngineCrashedError          503, the engine's process died
+├─ CloudError                      502, an endpoint elsewhere; `endpoint` names it
+│   ├─ CloudUnavailableError       503, refused, unresolved, reset, 5xx
+│   │   └─ CircuitOpenError        it failed too often, and is left alone for a while
+│   ├─ CloudTimeoutError           504, to connect, between two pieces, or in all
+│   ├─ CloudRateLimitError         429
+│   │   └─ CloudQuotaError         nothing left to spend there
+│   ├─ CloudAuthError              it does not accept the key
+│   ├─ CloudResponseError          what came back is no answer
+│   │   └─ CloudTruncatedError     the answer stopped half-way
+│   ├─ CloudRequestError           it refuses the request
+│   │   ├─ CloudModelNotFoundError
+│   │   ├─ CloudContextLengthError
+│   │   └─ CloudContentFilterError
+│   └─ CloudForbiddenError         403, refused at our own door; nothing was sent
+│       ├─ OfflineError            EDGE_LLM_OFFLINE=1
+│       └─ PrivacyError            the label does not let it pass
+│           └─ RedactionError      what may not leave as it is could not be redacted
+├─ RoutingError
+│   ├─ NoRouteError                503, every tier was refused, each for its reason
+│   ├─ AnswerRejectedError         502, no tier gave an answer that validates
+│   ├─ AnswerDeferredError         503, stored until the cloud can answer; `request_id` names it
+│   └─ BudgetExceededError         429, a limit in USD or bytes would be passed
+├─ StoreError                      a file of SQLite cannot be used
+│   ├─ StoreBusyError              503, another process holds it
+│   ├─ StoreFullError              507, no room on the disk
+│   ├─ StoreCorruptedError         it is damaged
+│   └─ StoreVersionError           a newer edge-llm wrote it, or something else
+├─ DeferredError                   409, the deferred request is not in a state that allows it
+│   ├─ DeferredNotFoundError       404
+│   ├─ DeferredQueueFullError      503
+│   └─ LeaseLostError              somebody else works on it by now
 ├─ RequestAbortedError             the request was cancelled, by its caller or by `close`
 │   └─ DeadlineExceededError       504
+├─ NotRemoteError                  what only the process with the model can do
 └─ RuntimeClosedError
     └─ RuntimeForkedError          used in a child process after fork()
 ```
@@ -41,7 +74,8 @@ EdgeLLMError
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, ClassVar
+import time
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -83,6 +117,12 @@ class DeviceUnavailableError(ConfigError):
     """The chosen device or execution provider is not here, or does not start."""
 
     code = "device_unavailable"
+
+
+class PrivacyRuleError(ConfigError):
+    """A rule of redaction that cannot be used: nothing leaves while it stands."""
+
+    code = "privacy_rule"
 
 
 class ModelError(EdgeLLMError):
@@ -161,10 +201,10 @@ class ModelIntegrityError(ModelDownloadError):
     code = "model_integrity"
 
 
-class OfflineError(ModelDownloadError):
-    """Nothing may be fetched: this process is set to stay offline."""
+class HubOfflineError(ModelDownloadError):
+    """`EDGE_LLM_OFFLINE=1`: nothing may be fetched from another machine."""
 
-    code = "offline"
+    code = "hub_offline"
     status_code = 403
     retryable = False
 
@@ -290,6 +330,266 @@ class EngineCrashedError(BackendError):
     status_code = 503
 
 
+class CloudError(EdgeLLMError):
+    """An endpoint elsewhere did not answer the request. Never quotes a body, a prompt or a key."""
+
+    code = "cloud_error"
+    status_code = 502
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        endpoint: str = "",
+        status: int | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.endpoint = endpoint
+        """Its configured name."""
+        self.status = status
+        """The HTTP status it sent, where it sent one."""
+        self.retry_after_s = retry_after_s
+        """How long it asks to be left alone."""
+        self.own_words: Mapping[str, Any] | None = None
+        """What one of our own servers said; never set for anybody else's."""
+
+
+class CloudUnavailableError(CloudError):
+    """The endpoint cannot be reached, or says that it cannot answer now."""
+
+    code = "cloud_unavailable"
+    status_code = 503
+    retryable = True
+
+
+class CircuitOpenError(CloudUnavailableError):
+    """The endpoint failed too often, or refused the key; nothing was sent."""
+
+    code = "cloud_circuit_open"
+
+
+class CloudTimeoutError(CloudError):
+    """The endpoint took too long; `phase` says for what: `connect`, `read` or `total`."""
+
+    code = "cloud_timeout"
+    status_code = 504
+    retryable = True
+
+    def __init__(self, message: str, *, phase: str, endpoint: str = "") -> None:
+        super().__init__(message, endpoint=endpoint)
+        self.phase = phase
+
+
+class CloudRateLimitError(CloudError):
+    """Too many requests; `retry_after_s` says when to come back, where the endpoint said it."""
+
+    code = "cloud_rate_limit"
+    status_code = 429
+    retryable = True
+
+
+class CloudQuotaError(CloudRateLimitError):
+    """The account has nothing left to spend; waiting does not help."""
+
+    code = "cloud_quota"
+    retryable = False
+
+
+class CloudAuthError(CloudError):
+    """The endpoint does not accept the key (401, 403), or the key cannot be read."""
+
+    code = "cloud_auth"
+
+
+class CloudResponseError(CloudError):
+    """What came back is no answer: bad JSON, another content type, too much of it."""
+
+    code = "cloud_bad_response"
+    retryable = True
+
+
+class CloudTruncatedError(CloudResponseError):
+    """The stream ended before the answer did."""
+
+    code = "cloud_truncated"
+
+
+class CloudRequestError(CloudError):
+    """The endpoint refuses the request as it is; asking again does not help."""
+
+    code = "cloud_request"
+
+
+class CloudModelNotFoundError(CloudRequestError):
+    """The endpoint has no such model, or not for this key."""
+
+    code = "cloud_model_not_found"
+
+
+class CloudContextLengthError(CloudRequestError):
+    """The conversation is too long for the endpoint's model."""
+
+    code = "cloud_context_length"
+
+
+class CloudContentFilterError(CloudRequestError):
+    """The endpoint's content filter stopped the request or the answer."""
+
+    code = "cloud_content_filter"
+
+
+class CloudForbiddenError(CloudError):
+    """Our own door refuses to send the request there; not a byte has left."""
+
+    code = "cloud_forbidden"
+    status_code = 403
+
+
+class OfflineError(CloudForbiddenError):
+    """`EDGE_LLM_OFFLINE=1`: only this machine may be asked."""
+
+    code = "offline"
+
+
+class PrivacyError(CloudForbiddenError):
+    """The request's privacy label does not let it go to an endpoint of this trust."""
+
+    code = "privacy"
+
+
+class RedactionError(PrivacyError):
+    """A part of the request could not be redacted, so that none of it may leave.
+
+    Never quotes the text, nor chains an exception that may.
+    """
+
+    code = "redaction_failed"
+
+
+class RoutingError(EdgeLLMError):
+    """No tier may have the request."""
+
+    code = "routing_error"
+    status_code = 503
+
+
+class NoRouteError(RoutingError):
+    """Every tier was refused: forbidden, out of reach, or not able to."""
+
+    code = "no_route"
+
+
+class AnswerRejectedError(RoutingError):
+    """No tier gave an answer that validates, and one that does not is not passed on."""
+
+    code = "answer_rejected"
+    status_code = 502
+    retryable = True
+
+
+class AnswerDeferredError(RoutingError):
+    """Only the cloud could answer, and cannot now: the request is stored until it can."""
+
+    code = "answer_deferred"
+    status_code = 503
+
+    def __init__(self, message: str, *, hint: str | None = None, request_id: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.request_id = request_id
+
+
+class BudgetExceededError(RoutingError):
+    """The request would pass a limit in USD or in bytes sent; nothing was reserved."""
+
+    code = "budget_exceeded"
+    status_code = 429
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        limit: str,
+        allowed: float,
+        spent: float,
+        requested: float,
+        resets_at: float | None,
+    ) -> None:
+        hint = None if resets_at is None else f"the limit resets at {_utc(resets_at)}"
+        super().__init__(message, hint=hint or f"no reset helps; raise {limit}")
+        self.limit = limit
+        """`daily_usd`, `monthly_usd`, `daily_bytes` or `monthly_bytes`."""
+        self.allowed = allowed
+        """Of that limit, in USD or bytes."""
+        self.spent = spent
+        """Reservations included."""
+        self.requested = requested
+        self.resets_at = resets_at
+        """Seconds since the epoch; None when the request alone is more than the limit."""
+
+
+class StoreError(EdgeLLMError):
+    """A file of SQLite cannot be opened, read or written."""
+
+    code = "store_error"
+
+
+class StoreBusyError(StoreError):
+    """Another process held the file for too long; nothing was written."""
+
+    code = "store_busy"
+    status_code = 503
+    retryable = True
+
+
+class StoreFullError(StoreError):
+    """The disk has no room; nothing was written."""
+
+    code = "store_full"
+    status_code = 507
+
+
+class StoreCorruptedError(StoreError):
+    """The file is damaged, or is no database."""
+
+    code = "store_corrupted"
+
+
+class StoreVersionError(StoreError):
+    """A newer version wrote the file, or it belongs to another part or program."""
+
+    code = "store_version"
+
+
+class DeferredError(EdgeLLMError):
+    """The deferred request is not in a state that allows what was asked."""
+
+    code = "deferred_state"
+    status_code = 409
+
+
+class DeferredNotFoundError(DeferredError):
+    """There is no deferred request with this id, or it was forgotten."""
+
+    code = "deferred_not_found"
+    status_code = 404
+
+
+class DeferredQueueFullError(DeferredError):
+    """As many requests wait as may; this one was not stored."""
+
+    code = "deferred_queue_full"
+    status_code = 503
+    retryable = True
+
+
+class LeaseLostError(DeferredError):
+    """The lease ran out or the request was cancelled meanwhile; the answer was not stored."""
+
+    code = "deferred_lease_lost"
+
+
 class RequestAbortedError(EdgeLLMError):
     """The request was cancelled before it finished."""
 
@@ -305,6 +605,13 @@ class DeadlineExceededError(RequestAbortedError):
     retryable = True
 
 
+class NotRemoteError(EdgeLLMError):
+    """Only the process that has the model can do this, not a connection to it."""
+
+    code = "not_remote"
+    status_code = 400
+
+
 class RuntimeClosedError(EdgeLLMError):
     """The runtime was closed; it answers no more requests."""
 
@@ -316,6 +623,10 @@ class RuntimeForkedError(RuntimeClosedError):
     """The runtime was created in another process; threads and models do not survive fork()."""
 
     code = "runtime_forked"
+
+
+def _utc(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

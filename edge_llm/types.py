@@ -6,7 +6,7 @@ Everything here is frozen. No module of the house is imported, so every room may
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, TypedDict
@@ -17,8 +17,12 @@ Message: TypeAlias = Mapping[str, Any]
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls"]
 """Why an answer ended: by itself, at `max_tokens`, or by calling tools."""
 
-Overflow: TypeAlias = Literal["error", "drop_oldest"]
-"""What happens to a conversation that no longer fits in the context."""
+Overflow: TypeAlias = Literal["error", "drop_oldest", "summarise", "passages"]
+"""What happens to a conversation that no longer fits in the context: a larger tier gets it, or an
+error; or first its oldest turns go, are summarised, or its longest texts keep relevant passages."""
+
+Validator: TypeAlias = Callable[[str], object]
+"""Told the whole text of an answer; a false result, or ValueError, refuses it."""
 
 RANDOM_SEED_BITS = 64
 
@@ -54,6 +58,24 @@ class RequestOptions(SamplingOptions, total=False):
     """Report the log-probability of each token and of so many most likely ones, 0 to 20."""
     overflow: Overflow | None
     """What to do when the conversation does not fit; None takes the runtime's setting."""
+    privacy: str | None
+    """`local_only`, `redact` or `allow`; the configuration can only make it stricter."""
+    deadline_s: float | None
+    """Seconds that the answer may take in all."""
+    hold: str | None
+    """What a stream keeps back until it is certain: `none`, `window(n)`, `sentence` or `full`."""
+    on_doubt: str | None
+    """What a doubtful draft leads to: `defer`, `race`, `draft_and_refine`, `verify`, `continue`."""
+    tags: Sequence[str] | None
+    """Names of the task, for rules that give it a tier."""
+    language: str | None
+    """What the answer is to be in, as `de`; tiers that do not speak it are left out."""
+    response_format: Mapping[str, Any] | None
+    """As in the OpenAI API: `{"type": "json_object"}`, or a JSON schema."""
+    validator: Validator | None
+    """Refuses answers; then the next tier is asked."""
+    deferred: bool | None
+    """Where only the cloud could answer and cannot: keep the request until it can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +272,27 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """What one tier did for one answer."""
+
+    tier: str
+    """Its configured name; of several endpoints, with the endpoint's: `cloud/backup`."""
+    route: str
+    """`local` or `cloud`."""
+    model: str
+    outcome: str
+    """`answered`, `deferred`, `lost` (a race), `cancelled`, `judged`, or the `code` of an error."""
+    reason: str | None = None
+    """Why it was deferred."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    latency_s: float = 0.0
+    """From its start to its end, the time it was parked included."""
+    cost_usd: float | None = 0.0
+    """None where nobody knows."""
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """One finished answer and the record of how it came about; None where nothing measured it."""
 
@@ -274,8 +317,8 @@ class Answer:
     usage: Usage
     timings: Timings
     cost_usd: float
-    attempts: int
-    """How many tiers worked on it."""
+    attempts: tuple[Attempt, ...]
+    """What each tier did for it, in order."""
     degraded: bool
     """Whether a better tier was wanted and could not be had."""
     cached: bool
@@ -287,6 +330,18 @@ class Answer:
     """Old messages left out under `overflow="drop_oldest"`."""
     logprobs: tuple[TokenLogprob, ...] | None = None
     """Of every token but the one that ends the answer; None unless `top_logprobs` was given."""
+    tier: str = "local"
+    """The configured name of the tier that answered."""
+    policy: str | None = None
+    """Which rule sent it on."""
+    wasted_tokens: int = 0
+    """Tokens of local drafts that the caller never saw."""
+    redactions: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """How many pieces of each kind were replaced before the request left the device."""
+    hold_s: float = 0.0
+    """Seconds from the first token of the answer to the first that the caller saw."""
+    compressed_tokens: int = 0
+    """How many tokens shorter the conversation was made so that it fitted."""
 
     def to_dict(self) -> dict[str, Any]:
         """The record as plain JSON values, under the same names everywhere."""
@@ -297,6 +352,8 @@ class Answer:
         ]
         if self.logprobs is not None:
             record["logprobs"] = [one.to_dict() for one in self.logprobs]
+        record["attempts"] = [asdict(one) for one in self.attempts]
+        record["redactions"] = dict(self.redactions)
         record["usage"] = asdict(self.usage)
         record["timings"] = asdict(self.timings)
         return record

@@ -5,11 +5,14 @@ from typing import Any
 import pytest
 
 from edge_llm.config import (
+    BudgetConfig,
     EdgeConfig,
+    PrivacyConfig,
     cache_folder,
     checked_overflow,
     load_config,
     merge_sampling,
+    state_folder,
 )
 from edge_llm.errors import ConfigError, InvalidParameterError, UnknownOptionError
 from edge_llm.types import SamplingParams
@@ -131,3 +134,106 @@ def test_options_of_a_provider_can_be_set_in_the_environment() -> None:
     assert load_config({}, environ) == EdgeConfig(
         provider="qnn", provider_options={"soc_model": "60", "a": "b=c"}
     )
+
+
+FILE = """
+model = "from the file"
+threads = 2
+
+[privacy]
+label = "local_only"
+terms = ["Project Kestrel"]
+
+[budget]
+daily_usd = 1
+monthly_usd = 20.5
+"""
+
+
+@pytest.fixture
+def config_file(tmp_path: Path) -> str:
+    path = tmp_path / "edge-llm.toml"
+    path.write_text(FILE)
+    return str(path)
+
+
+def test_the_environment_goes_over_the_file_and_arguments_over_both(config_file: str) -> None:
+    environ = {
+        "EDGE_LLM_CONFIG": config_file,
+        "EDGE_LLM_THREADS": "3",
+        "EDGE_LLM_BUDGET_DAILY_USD": "0.5",
+        "EDGE_LLM_PRIVACY_REGIONS": "DE; FR",
+    }
+
+    config = load_config({"model": "given", "privacy": {"label": "allow"}}, environ)
+
+    assert config == EdgeConfig(
+        model="given",
+        threads=3,
+        privacy=PrivacyConfig(label="allow", terms=("Project Kestrel",), regions=("DE", "FR")),
+        budget=BudgetConfig(daily_usd=0.5, monthly_usd=20.5),
+    )
+
+
+def test_a_section_can_be_given_as_the_object(config_file: str) -> None:
+    given = BudgetConfig(daily_bytes=10)
+
+    config = load_config({"config_file": config_file, "budget": given}, {})
+
+    assert config.budget == given
+
+
+def test_the_users_own_file_is_read_where_the_environment_is_the_process_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("EDGE_LLM_CONFIG")
+    monkeypatch.setattr("edge_llm.config.folders.user_config_file", lambda: tmp_path / "c.toml")
+    assert load_config().threads is None
+
+    (tmp_path / "c.toml").write_text("threads = 7")
+
+    assert load_config().threads == 7
+    assert load_config({}, {}).threads is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("treads = 2", "did you mean 'threads'"),
+        ("[privcy]\nlabel = 'allow'", "did you mean 'privacy'"),
+        ("[privacy]\nlable = 'allow'", "did you mean 'label'"),
+        ("[budget]\ndaily = 1", "daily_usd"),
+        ("[budget]\ndaily_usd = -1", "0 to 1000000, not -1"),
+        ("[budget]\nmonthly_bytes = 1.5", "whole number"),
+        ("[privacy]\nterms = 'one'", "texts"),
+        ("[privacy]\nmedia = 'perhaps'", "'refuse' or 'allow'"),
+        ("[privacy]\nlan_is_local = 1", "True or False"),
+        ("privacy = 'allow'", "must be a PrivacyConfig"),
+        ("threads = ", "is not TOML"),
+    ],
+)
+def test_what_is_wrong_in_the_file_is_named(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text(text)
+
+    with pytest.raises(ConfigError, match=words):
+        load_config({"config_file": str(path)}, {})
+
+
+def test_a_named_file_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no configuration file"):
+        load_config({}, {"EDGE_LLM_CONFIG": str(tmp_path / "absent.toml")})
+
+
+def test_what_must_not_leave_is_not_shown_either() -> None:
+    config = EdgeConfig(privacy=PrivacyConfig(terms=("Kestrel",), patterns=("Kest.*",)))
+
+    assert "Kest" not in repr(config)
+    with pytest.raises(ConfigError) as raised:
+        PrivacyConfig(terms=("Kestrel", ""))
+    assert "Kestrel" not in str(raised.value)
+
+
+def test_state_is_kept_where_the_configuration_says() -> None:
+    assert state_folder(EdgeConfig(state_dir="/x")) == Path("/x")
+    assert "edge-llm" in state_folder(EdgeConfig()).parts

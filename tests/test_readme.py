@@ -80,7 +80,7 @@ def test_pulling_works_from_nothing_to_an_answer(tmp_path: Path) -> None:
     assert (tmp_path / "models-on-a-stick").is_dir()
 
 
-@pytest.mark.parametrize("code", blocks("python"), ids=["sync", "async"])
+@pytest.mark.parametrize("code", blocks("python"))
 def test_python_of_the_readme_works(code: str) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],

@@ -9,14 +9,15 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from edge_llm.cli.output import create_printer
+from edge_llm.cli.explain import explain
+from edge_llm.cli.output import create_printer, printable
 from edge_llm.config import merge_sampling
 from edge_llm.errors import ConfigError
 from edge_llm.runtime.llm import EdgeLLM
 from edge_llm.types import Answer, SamplingOptions, SamplingParams
 
 
-def run(
+def run(  # noqa: PLR0913 — each is one option of the command line
     prompt: str | None,
     *,
     model: str | None,
@@ -24,6 +25,7 @@ def run(
     request_options: Mapping[str, Any],
     as_json: bool,
     verbose: bool,
+    explains: bool = False,
 ) -> None:
     """Answer `prompt`, or standard input, or hold a conversation.
 
@@ -38,7 +40,7 @@ def run(
         if as_json:
             raise ConfigError("--json needs a prompt", hint="edge-llm chat --json 'hello'")
         _check_early(request_options)
-        _converse(model, load_options, request_options)
+        _converse(model, load_options, request_options, explains=explains)
         return
     text = _read_prompt(prompt)
     _check_early(request_options)
@@ -46,11 +48,16 @@ def run(
         if as_json:
             print(json.dumps(llm.chat(text, **request_options).to_dict(), ensure_ascii=False))
         else:
-            show_stream(llm, text, request_options)
+            show_stream(llm, text, request_options, explains=explains)
 
 
-def show_stream(llm: EdgeLLM, messages: Any, request_options: Mapping[str, Any]) -> Answer | None:
-    """Print an answer while it comes; Ctrl-C stops it and is passed on."""
+def show_stream(
+    llm: EdgeLLM, messages: Any, request_options: Mapping[str, Any], *, explains: bool = False
+) -> Answer | None:
+    """Print an answer while it comes; Ctrl-C stops it and is passed on.
+
+    With `explains`, where it came from and why follows on standard error.
+    """
     printer = create_printer(sys.stdout)
     answer = None
     with contextlib.closing(llm.stream(messages, **request_options)) as chunks:
@@ -62,6 +69,8 @@ def show_stream(llm: EdgeLLM, messages: Any, request_options: Mapping[str, Any])
             printer.finish(None)
             raise
     printer.finish(answer)
+    if explains and answer is not None:
+        print(printable("\n".join(explain(answer))), file=sys.stderr)
     return answer
 
 
@@ -79,11 +88,15 @@ def _read_prompt(prompt: str | None) -> str:
 
 
 def _converse(
-    model: str | None, load_options: Mapping[str, Any], request_options: Mapping[str, Any]
+    model: str | None,
+    load_options: Mapping[str, Any],
+    request_options: Mapping[str, Any],
+    *,
+    explains: bool,
 ) -> None:
     # prompt_toolkit is wanted only by those who talk.
     from edge_llm.cli.conversation import Conversation
 
     options = {"overflow": "drop_oldest", **load_options}
     with EdgeLLM(model, **options) as llm:
-        Conversation(llm, request_options).run()
+        Conversation(llm, request_options, explains=explains).run()

@@ -25,8 +25,11 @@ Pasted text may have several lines."""
 class Conversation:
     """One talk between a person at a terminal and a model."""
 
-    def __init__(self, llm: EdgeLLM, request_options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, llm: EdgeLLM, request_options: Mapping[str, Any], *, explains: bool = False
+    ) -> None:
         self._llm = llm
+        self._explains = explains
         self._options = request_options
         self._messages: list[dict[str, Any]] = []
         self._session: PromptSession[str] = PromptSession()
@@ -57,7 +60,9 @@ class Conversation:
     def _ask(self, text: str) -> None:
         self._messages.append({"role": "user", "content": text})
         try:
-            answer = show_stream(self._llm, list(self._messages), self._options)
+            answer = show_stream(
+                self._llm, list(self._messages), self._options, explains=self._explains
+            )
         except KeyboardInterrupt:
             answer = None
         except EdgeLLMError as error:  # the conversation is not lost for one failed answer

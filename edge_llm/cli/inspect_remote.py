@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edge_llm.backends.llama_cpp.fit import context_shape
 from edge_llm.cli.inspect_parts import Record
-from edge_llm.config import EdgeConfig
+from edge_llm.config import EdgeConfig, is_offline
 from edge_llm.device.memory import available_memory_bytes
 from edge_llm.errors import InsufficientMemoryError, ModelNotFoundError
 from edge_llm.hub.client import HubClient, RemoteRepo, remove_library_noise
@@ -32,7 +32,7 @@ def inspect_remote(reference: ModelReference, config: EdgeConfig) -> Record:
         ModelDownloadError: the hub cannot be reached, or refuses.
     """
     remove_library_noise()
-    client = HubClient(is_offline=config.offline)
+    client = HubClient(is_offline=is_offline())
     repo, variants = _find(client, reference)
     chosen = _Choice(RemoteReader(client, repo), config)
     variant = chosen.among(client, variants)

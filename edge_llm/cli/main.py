@@ -145,6 +145,42 @@ def chat(  # noqa: PLR0913 — one parameter is one option of the command line
             help="When it no longer fits: 'error' or 'drop_oldest' (as in a conversation).",
         ),
     ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option("--config", help="A TOML file of options, with tiers if there are any."),
+    ] = None,
+    cloud_url: Annotated[
+        str | None,
+        typer.Option("--cloud-url", help="An OpenAI-compatible address as one more tier."),
+    ] = None,
+    cloud_model: Annotated[
+        str | None, typer.Option("--cloud-model", help="The model there.")
+    ] = None,
+    cloud_key_env: Annotated[
+        str | None,
+        typer.Option("--cloud-key-env", metavar="NAME", help="The variable that holds its key."),
+    ] = None,
+    privacy: Annotated[
+        str | None,
+        typer.Option("--privacy", help="What may leave: 'local_only', 'redact' or 'allow'."),
+    ] = None,
+    hold: Annotated[
+        str | None,
+        typer.Option("--hold", help="Held back until certain: none, window(n), sentence, full."),
+    ] = None,
+    on_doubt: Annotated[
+        str | None,
+        typer.Option("--on-doubt", help="defer, race, draft_and_refine, verify or continue."),
+    ] = None,
+    deadline: Annotated[
+        float | None, typer.Option("--deadline", help="Seconds that the answer may take.")
+    ] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", help="A name of the task; may repeat.")
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say afterwards who answered, why, at what cost.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the whole record as one JSON object.")
     ] = False,
@@ -169,8 +205,17 @@ def chat(  # noqa: PLR0913 — one parameter is one option of the command line
         "reserve_cores": reserve_cores,
         "chat_template": chat_template,
         "overflow": overflow,
+        "config_file": config,
+        "cloud_url": cloud_url,
+        "cloud_model": cloud_model,
+        "cloud_key_env": cloud_key_env,
     }
     request_options: dict[str, Any] = {
+        "privacy": privacy,
+        "hold": hold,
+        "on_doubt": on_doubt,
+        "deadline_s": deadline,
+        "tags": tag,
         "max_tokens": max_tokens,
         "temperature": temperature,
         "top_p": top_p,
@@ -184,7 +229,20 @@ def chat(  # noqa: PLR0913 — one parameter is one option of the command line
         request_options={k: v for k, v in request_options.items() if v is not None},
         as_json=as_json,
         verbose=verbose,
+        explains=explain,
     )
+
+
+@app.command()
+def demo(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the records as one JSON list.")
+    ] = False,
+) -> None:
+    """Show a request that stays here and one that goes up; no network, no key."""
+    from edge_llm.cli import demo as command
+
+    command.run(as_json=as_json)
 
 
 @app.command()
@@ -323,6 +381,34 @@ app.command()(pull)
 app.add_typer(models_app, name="models")
 app.command()(doctor)
 app.command()(report)
+
+
+@app.command()
+def serve(
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="'builtin', or the path of a GGUF or ONNX model."),
+    ] = None,
+    host: Annotated[
+        str, typer.Option("--host", help="The address to listen on; else this machine only.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", "-p", help="0 takes any that is free.")] = 11500,
+    context_size: ContextSize = None,
+    worker: Annotated[
+        bool | None,
+        typer.Option("--worker/--no-worker", help="Run the engine in a process of its own."),
+    ] = None,
+) -> None:
+    """Serve the OpenAI API over one loaded model, for edge_llm.connect() and other clients."""
+    from edge_llm.cli import serve as command
+
+    options: dict[str, Any] = {
+        "context_size": _read_context_size(context_size),
+        "worker": worker,
+    }
+    given = {k: v for k, v in options.items() if v is not None}
+    command.run(model, given, host=host, port=port)
+
 
 cache_app = typer.Typer(
     help="What is kept on disk across restarts: prefixes, and graphs compiled for NPUs.",

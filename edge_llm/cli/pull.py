@@ -12,7 +12,7 @@ from typing import Any
 from edge_llm.backends.llama_cpp.fit import context_shape
 from edge_llm.cli.output import printable
 from edge_llm.cli.table import print_json
-from edge_llm.config import EdgeConfig, load_config
+from edge_llm.config import EdgeConfig, is_offline, load_config
 from edge_llm.device.memory import describe_bytes
 from edge_llm.errors import ModelNotFoundError
 from edge_llm.hub.client import HubClient, RemoteFile, RemoteRepo, remove_library_noise
@@ -44,7 +44,7 @@ def run(reference: str, *, dry_run: bool, as_json: bool) -> None:
         )
     names = repositories(parsed)
     remove_library_noise()
-    client = HubClient(is_offline=config.offline)
+    client = HubClient(is_offline=is_offline())
 
     def estimate(client: HubClient, repo: RemoteRepo, variant: Variant) -> int:
         return estimate_remote(client, repo, variant, config)

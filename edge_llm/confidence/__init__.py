@@ -1,1 +1,1 @@
-"""Per-token statistics in, a calibrated number out. Pure: no model, network, clock or server."""
+"""How sure a draft is: per-token statistics in, a score out. Pure; one signal, one file."""

@@ -52,6 +52,8 @@ class ModelFacts:
     """Every token that ends an answer."""
     visible_tokens: frozenset[int]
     """Control tokens whose spelling belongs in the text, such as `<tool_call>`."""
+    supports_tools: bool = False
+    """Whether its chat template has a place for tools."""
     unsure_token_id: int | None = None
     """A token by which the model says, before it answers, that it does not know; None: it has none.
     Never sampled: only its probability is read."""

@@ -72,6 +72,7 @@ class InProcessHost(ModelHost):
             memory=backend.info.memory,
             eog_ids=backend.tokenizer.eog_ids,
             visible_tokens=marker_ids(backend.tokenizer),
+            supports_tools=self._encoder.template.supports_tools,
             unsure_token_id=find_special(backend.tokenizer, backend.info.unsure_token),
         )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 from edge_llm import errors
-from edge_llm.config import EdgeConfig
+from edge_llm.config import SECTIONS, TIER_OPTIONS, EdgeConfig
 from edge_llm.engine.host import HostSettings, ModelFacts
 from edge_llm.engine.request import Constraint, EngineRequest, SequenceEvent
 from edge_llm.errors import BackendError, EdgeLLMError
@@ -64,9 +64,15 @@ def pack_settings(settings: HostSettings) -> Packet:
         "name": settings.reference.name,
         "path": str(settings.reference.path.absolute()),
         "sampling": dict(settings.reference.sampling),
-        "config": asdict(settings.config),
+        "config": _pack_config(settings.config),
         "template": settings.template,
     }
+
+
+def _pack_config(config: EdgeConfig) -> Packet:
+    """All but what the worker has no use for: it neither chooses tiers, nor sends, nor spends."""
+    names = [f.name for f in fields(config) if f.name not in (*SECTIONS, *TIER_OPTIONS)]
+    return {name: getattr(config, name) for name in names}
 
 
 def unpack_settings(packet: Packet) -> HostSettings:

@@ -20,7 +20,7 @@ from edge_llm.errors import (
     ModelDownloadError,
     ModelIntegrityError,
     ModelRangeError,
-    OfflineError,
+    HubOfflineError,
 )
 from edge_llm.hub.client_errors import map_hub_errors
 
@@ -241,7 +241,7 @@ def _check_request(request: httpx2.Request) -> None:
 def _require_loopback(url: str) -> None:
     host = urlsplit(url).hostname or ""
     if not _LOOPBACK.fullmatch(host):
-        raise OfflineError(
+        raise HubOfflineError(
             f"{host!r} may not be asked: EDGE_LLM_OFFLINE is set",
             hint="unset it for this command, or bring the model with 'edge-llm models import DIR'",
         )

@@ -61,6 +61,11 @@ class OutputParser:
         self._at_start = True  # nothing but white space since the last marker
         self._after_marker = False
 
+    @property
+    def is_reasoning(self) -> bool:
+        """Whether what comes next belongs to the thoughts."""
+        return self._state is _State.REASONING
+
     def add(self, text: str) -> list[Segment]:
         """The segments that `text` completes."""
         self._buffer += text

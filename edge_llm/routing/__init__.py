@@ -1,1 +1,1 @@
-"""Facts in, a routing decision out. Pure: no model, network, clock or server."""
+"""Which tier a request belongs to: pure rules over facts, without model, clock or network."""

@@ -7,28 +7,24 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import AsyncGenerator, Sequence
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Self, Unpack
 
-from edge_llm.config import EdgeConfig, LoadOptions, checked_overflow, load_config, merge_sampling
+from edge_llm.config import EdgeConfig, LoadOptions, load_config, state_folder
 from edge_llm.engine.host import ModelFacts
-from edge_llm.engine.request import EngineRequest
-from edge_llm.errors import InvalidParameterError, RuntimeClosedError, RuntimeForkedError
-from edge_llm.prompt.messages import messages_from
-from edge_llm.prompt.thinking import ThinkingBudget, thinking_share
-from edge_llm.runtime.answer import AnswerBuilder
-from edge_llm.runtime.conversation import FittedPrompt, fit_conversation
+from edge_llm.errors import EdgeLLMError, RuntimeClosedError, RuntimeForkedError
+from edge_llm.runtime.build import check_tiers, open_tiers
+from edge_llm.runtime.chat_request import parse_request
+from edge_llm.runtime.deferred import DeferredQueue, open_deferred_queue
+from edge_llm.runtime.deferring import QUEUE_FILE, answer_waiting, can_wait, store, take
+from edge_llm.runtime.flow import Flow
 from edge_llm.runtime.local import LocalModel, load_local_model
-from edge_llm.types import (
-    MAX_TOP_LOGPROBS,
-    Answer,
-    Chunk,
-    Message,
-    RequestOptions,
-    SamplingParams,
-)
+from edge_llm.runtime.tier_set import TierSet
+from edge_llm.types import Answer, Chunk, Message, RequestOptions
+
+CLOSING_S = 2.0
+"""How long the closing of connections is waited for; they end with the process anyway."""
 
 
 class AsyncEdgeLLM:
@@ -36,6 +32,9 @@ class AsyncEdgeLLM:
 
     May be shared by any number of tasks, also of different event loops.
     """
+
+    _opened: TierSet | None = None
+    """What was open, also after the end: connections are closed last."""
 
     def __init__(
         self, model: str | os.PathLike[str] | None = None, **options: Unpack[LoadOptions]
@@ -48,8 +47,10 @@ class AsyncEdgeLLM:
         self.config: EdgeConfig = load_config(
             {"model": None if model is None else os.fspath(model), **options}
         )
+        check_tiers(self.config)
         self._pid = os.getpid()
-        self._model: LocalModel | None = None
+        self._tiers: TierSet | None = None
+        self._queue: DeferredQueue | None = None
         self._opening = threading.Lock()
         self._closed = False
 
@@ -66,24 +67,33 @@ class AsyncEdgeLLM:
         await self.close()
 
     async def open(self) -> None:
-        """Load the model, unless it is loaded.
+        """Load the local models, unless they are loaded.
 
         Raises:
             ModelError: it cannot be found, read or run.
         """
         self.check_usable()
-        if self._model is None:
+        if self._tiers is None:
             await asyncio.to_thread(self._open_blocking)
 
     def _open_blocking(self) -> None:
         with self._opening:
             self.check_usable()
-            if self._model is None:
-                self._model = load_local_model(self.config)
+            if self._tiers is None:
+                self._tiers = self._opened = open_tiers(self.config, load_local_model)
 
     async def close(self) -> None:
         """End what runs with `RuntimeClosedError` and free the model. A second call is harmless."""
         await asyncio.to_thread(self.close_blocking)
+        await self.close_connections()
+
+    async def close_connections(self) -> None:
+        """Close what this event loop keeps open to endpoints."""
+        opened = self._opened
+        if opened is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSING_S):
+                    await opened.close_connections()
 
     def close_blocking(self) -> None:
         """As `close`, for a thread that may wait, and for the end of the interpreter."""
@@ -91,13 +101,16 @@ class AsyncEdgeLLM:
         if self.is_foreign:
             return  # the model's threads, and perhaps the lock's owner, stayed in the parent
         with self._opening:  # a model that is being loaded is closed as soon as it is there
-            model, self._model = self._model, None
-        if model is not None:
-            model.close()
+            tiers, self._tiers = self._tiers, None
+            queue, self._queue = self._queue, None
+        if queue is not None:
+            queue.close()
+        if tiers is not None:
+            tiers.close_blocking()
 
     @property
     def facts(self) -> ModelFacts:
-        """What is known of the loaded model: its context, what it needs of memory, and more.
+        """What is known of the first local model: its context, what it needs, and more.
 
         Raises:
             RuntimeClosedError: nothing is loaded, before `open` or after `close`.
@@ -106,6 +119,13 @@ class AsyncEdgeLLM:
         if model is None:
             raise RuntimeClosedError("no model is loaded", hint="open the runtime first")
         return model.facts
+
+    @property
+    def _model(self) -> LocalModel | None:
+        """The first local model; None while nothing is loaded."""
+        tiers = self._tiers
+        local = None if tiers is None else next(tiers.local_tiers, None)
+        return None if local is None else local.model
 
     @property
     def is_foreign(self) -> bool:
@@ -131,9 +151,13 @@ class AsyncEdgeLLM:
             RequestError: the request cannot be served as it is.
             BackendError: the model failed.
         """
+        if options.get("hold") is None:
+            # Who waits for the whole answer loses nothing while another tier may still replace it.
+            options["hold"] = "full"
         answer: Answer | None = None
-        async for chunk in self.stream(messages, **options):
-            answer = chunk.answer
+        async with contextlib.aclosing(self.stream(messages, **options)) as chunks:
+            async for chunk in chunks:
+                answer = chunk.answer
         if answer is None:
             raise RuntimeClosedError("the stream ended without an answer")
         return answer
@@ -141,91 +165,55 @@ class AsyncEdgeLLM:
     async def stream(
         self, messages: str | Sequence[Message], **options: Unpack[RequestOptions]
     ) -> AsyncGenerator[Chunk]:
-        """The answer in pieces; the last chunk carries the record. Leaving early aborts it."""
+        """The answer in pieces; the last chunk carries the record. Leaving early stops every tier.
+
+        Raises:
+            RequestError: the request cannot be served as it is.
+            RoutingError: no tier may have it.
+            CloudError, BackendError: the tier whose answer had begun failed.
+        """
         started_s = time.perf_counter()
+        request = parse_request(messages, options, self.config)
         await self.open()
         self.check_usable()
-        model = self._model
-        if model is None:
+        tiers = self._tiers
+        if tiers is None:
             raise RuntimeClosedError("this runtime is closed", hint="load the model again")
-        request, fitted = await asyncio.to_thread(self._prepare, model, messages, options)
-        builder = AnswerBuilder(model.facts, fitted, started_s)
-        async with contextlib.aclosing(model.generate(request)) as events:
-            async for event in events:
-                for chunk in builder.add(event):
+        was_seen = False
+        try:
+            async with contextlib.aclosing(Flow(tiers, request, started_s).chunks()) as chunks:
+                async for chunk in chunks:
+                    was_seen = True
                     yield chunk
+        except EdgeLLMError as error:
+            if was_seen or not request.deferred or not can_wait(error):
+                raise
+            raise await store(await self._deferred(), messages, options, error) from error
 
-    def _prepare(
-        self, model: LocalModel, messages: str | Sequence[Message], options: Mapping[str, Any]
-    ) -> tuple[EngineRequest, FittedPrompt]:
-        request_options = dict(options)
-        system = request_options.pop("system", None)
-        tools = request_options.pop("tools", None)
-        top_logprobs = checked_top_logprobs(request_options.pop("top_logprobs", None))
-        overflow = checked_overflow(request_options.pop("overflow", None), self.config.overflow)
-        params = merge_sampling(model.facts.sampling, request_options)
-        conversation = _with_system(messages, system, self.config.system_prompt)
-        fitted = fit_conversation(
-            conversation,
-            lambda kept: model.encode(kept, tools),
-            max_tokens=params.max_tokens,
-            max_model_len=model.facts.max_model_len,
-            overflow=overflow,
-        )
-        request = _engine_request(model.facts, fitted, params)
-        if top_logprobs is not None:
-            request = replace(request, statistics=top_logprobs, spells=True)
-        return request, fitted
+    async def answer_deferred(self) -> int:
+        """Ask the cloud again for every request that was kept and may be tried now.
 
+        Returns how many were answered; call it when the network is back, or now and then.
+        """
+        return await answer_waiting(await self._deferred(), self.chat)
 
-def _with_system(
-    messages: str | Sequence[Message], system: str | None, default: str | None
-) -> Sequence[Message]:
-    """The conversation with its system message: the request's own, else the configured one."""
-    if messages == "":
-        raise InvalidParameterError("the prompt is empty", hint="say something")
-    conversation = messages_from(messages, system)
-    if default is None or any(m.get("role") in ("system", "developer") for m in conversation):
-        return conversation
-    return messages_from(conversation, default)
+    async def take_deferred(self, request_id: str | None = None) -> Answer | None:
+        """The answer to a request that was kept, or the oldest that nobody has taken; else None.
 
+        Each answer is handed out once, whoever asks.
 
-def checked_top_logprobs(top_logprobs: object) -> int | None:
-    """A request's own `top_logprobs`; None where it asks for no log-probabilities.
+        Raises:
+            DeferredNotFoundError: there is no request with this id.
+        """
+        return await take(await self._deferred(), request_id)
 
-    Raises:
-        InvalidParameterError: it is no number from 0 to 20.
-    """
-    if top_logprobs is None:
-        return None
-    if (
-        not isinstance(top_logprobs, int)
-        or isinstance(top_logprobs, bool)
-        or not 0 <= top_logprobs <= MAX_TOP_LOGPROBS
-    ):
-        raise InvalidParameterError(
-            f"top_logprobs must be None or 0 to {MAX_TOP_LOGPROBS}, not {top_logprobs!r}"
-        )
-    return top_logprobs
+    async def _deferred(self) -> DeferredQueue:
+        self.check_usable()
+        return await asyncio.to_thread(self._open_queue)
 
-
-def _engine_request(
-    facts: ModelFacts, fitted: FittedPrompt, params: SamplingParams
-) -> EngineRequest:
-    prompt = fitted.prompt
-    room = facts.max_model_len - len(prompt.token_ids)
-    max_tokens = min(params.max_tokens or room, room)
-    closing_ids = facts.thinking_close
-    constraint = None
-    if closing_ids is not None:
-        constraint = ThinkingBudget(
-            max_tokens=thinking_share(max_tokens, len(closing_ids)),
-            closing_ids=closing_ids,
-            starts_in_thinking=prompt.opens_thinking,
-        )
-    return EngineRequest(
-        token_ids=tuple(prompt.token_ids),
-        params=replace(params, max_tokens=max_tokens),
-        constraint=constraint,
-        visible_tokens=facts.visible_tokens,
-    )
+    def _open_queue(self) -> DeferredQueue:
+        with self._opening:
+            if self._queue is None:
+                folder = state_folder(self.config)
+                self._queue = open_deferred_queue(folder / QUEUE_FILE)
+            return self._queue

@@ -42,7 +42,7 @@ class EdgeLLM:
         self._async = AsyncEdgeLLM(model, **options)
         self._background = BackgroundLoop()
         # Also runs at exit: a thread inside native code must not outlive the interpreter.
-        self._finalizer = weakref.finalize(self, _shut_down, self._async, self._background)
+        self._finalizer = weakref.finalize(self, shut_down, self._async, self._background)
         try:
             self._background.run(self._async.open())
         except BaseException:
@@ -83,6 +83,16 @@ class EdgeLLM:
         """
         self._async.check_usable()
         return self._background.run(self._async.chat(messages, **options))
+
+    def answer_deferred(self) -> int:
+        """See `AsyncEdgeLLM.answer_deferred`."""
+        self._async.check_usable()
+        return self._background.run(self._async.answer_deferred())
+
+    def take_deferred(self, request_id: str | None = None) -> Answer | None:
+        """See `AsyncEdgeLLM.take_deferred`."""
+        self._async.check_usable()
+        return self._background.run(self._async.take_deferred(request_id))
 
     def stream(
         self, messages: str | Sequence[Message], **options: Unpack[RequestOptions]
@@ -146,9 +156,11 @@ async def _other_tasks_done() -> None:
     await asyncio.gather(*others, return_exceptions=True)
 
 
-def _shut_down(runtime: AsyncEdgeLLM, background: BackgroundLoop) -> None:
+def shut_down(runtime: AsyncEdgeLLM, background: BackgroundLoop) -> None:
+    """End a runtime and its loop, in the process that made them."""
     if runtime.is_foreign:
         # After fork() the threads are not here: there is nothing to stop, and a join would hang.
         return
     runtime.close_blocking()
+    background.run(runtime.close_connections())
     background.close()

@@ -4,17 +4,54 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from edge_llm.config import EdgeConfig
-from edge_llm.engine.host import HostSettings, ModelFacts, ModelHost
+from edge_llm.engine.host import HostSettings, ModelFacts, ModelHost, RequestHandle
 from edge_llm.engine.keep_alive import UnloadingHost
 from edge_llm.engine.request import EngineRequest, SequenceEvent
 from edge_llm.errors import ConfigError
 from edge_llm.hub.resolve import resolve_model
 from edge_llm.prompt.encode import EncodedPrompt
+
+
+class LocalRun:
+    """One request under way."""
+
+    def __init__(self, handle: RequestHandle, events: asyncio.Queue[SequenceEvent]) -> None:
+        self._handle = handle
+        self._events = events
+        self._is_over = False
+
+    async def next(self) -> SequenceEvent:
+        """What happened next; may be cancelled, and asked again, without losing any of it.
+
+        Raises:
+            EdgeLLMError: what ended the request, if it was not an answer.
+        """
+        event = await self._events.get()
+        self._is_over = event.is_last
+        if event.error is not None:
+            raise event.error
+        return event
+
+    def park(self) -> None:
+        """Set it aside; a few tokens may still come."""
+        if not self._is_over:
+            self._handle.park()
+
+    def resume(self) -> None:
+        """Go on with it."""
+        if not self._is_over:
+            self._handle.resume()
+
+    def abort(self) -> None:
+        """Stop it, unless it is over; does not wait."""
+        if not self._is_over:
+            self._is_over = True
+            self._handle.abort()
 
 
 class LocalModel:
@@ -38,11 +75,11 @@ class LocalModel:
         """
         return self._host.encode(messages, tools)
 
-    async def generate(self, request: EngineRequest) -> AsyncGenerator[SequenceEvent]:
-        """Events of one request as they happen; leaving the iteration early aborts it.
+    async def start(self, request: EngineRequest) -> LocalRun:
+        """Begin a request; whoever leaves before it is over must `abort` it.
 
         Raises:
-            EdgeLLMError: what ended the request, if it was not an answer.
+            RuntimeClosedError: the model was closed.
         """
         caller = asyncio.get_running_loop()
         events: asyncio.Queue[SequenceEvent] = asyncio.Queue()
@@ -53,24 +90,22 @@ class LocalModel:
                 caller.call_soon_threadsafe(events.put_nowait, event)
 
         if self._host.is_loaded:
-            handle = self._host.submit(request, listen)
-        else:
-            handle = await asyncio.to_thread(self._host.submit, request, listen)
-        finished = False
+            return LocalRun(self._host.submit(request, listen), events)
+        loading = asyncio.ensure_future(asyncio.to_thread(self._host.submit, request, listen))
         try:
-            while not finished:
-                event = await events.get()
-                finished = event.is_last
-                if event.error is not None:
-                    raise event.error
-                yield event
-        finally:
-            if not finished:
-                handle.abort()
+            return LocalRun(await asyncio.shield(loading), events)
+        except asyncio.CancelledError:
+            loading.add_done_callback(_abort_late)
+            raise
 
     def close(self) -> None:
         """Stop the engine and free the model; blocks for one step at most."""
         self._host.close()
+
+
+def _abort_late(submitted: asyncio.Future[RequestHandle]) -> None:
+    if not submitted.cancelled() and submitted.exception() is None:
+        submitted.result().abort()
 
 
 def load_local_model(config: EdgeConfig) -> LocalModel:

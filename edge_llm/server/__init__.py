@@ -1,1 +1,4 @@
-"""OpenAI-compatible HTTP and the Ollama API. Speaks to `runtime` only."""
+"""The OpenAI API over one loaded runtime: Starlette, one file per family of endpoints.
+
+Speaks to `runtime` only. Needs the extra `server`.
+"""

@@ -10,17 +10,17 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from edge_llm.config import EdgeConfig
-from edge_llm.engine.request import EngineRequest
+from edge_llm.engine.request import EngineRequest, SequenceEvent
 from edge_llm.errors import ContextLengthExceededError
 from edge_llm.prompt.call_formats import ParsedToolCall
 from edge_llm.prompt.parse import OutputParser, TextDelta
-from edge_llm.runtime.local import LocalModel, load_local_model
+from edge_llm.runtime.local import LocalModel, LocalRun, load_local_model
 from edge_llm.types import SamplingParams
 from scripts.builtin.chat import Message
 from scripts.builtin.generator import Conversation, Generator, Kind, Source
@@ -164,7 +164,7 @@ class Examiner:
     async def _time(self, asked: Asked) -> Timed:
         started = time.perf_counter()
         first, num_tokens = started, 0
-        async for event in self.model.generate(self._request(asked)):
+        async for event in _events(await self.model.start(self._request(asked))):
             if num_tokens == 0:
                 first = time.perf_counter()
             num_tokens += len(event.token_ids)
@@ -188,7 +188,7 @@ class Examiner:
         logprobs: list[float] = []
         unsure = -math.inf
         first: int | None = None
-        async for event in self.model.generate(self._request(asked)):
+        async for event in _events(await self.model.start(self._request(asked))):
             segments += parser.add(event.text)
             for statistics in event.statistics:
                 if statistics is None:
@@ -209,6 +209,18 @@ class Examiner:
             min_logprob=min(logprobs, default=0.0),
             num_tokens=len(logprobs),
         )
+
+
+async def _events(run: LocalRun) -> AsyncIterator[SequenceEvent]:
+    """All events of a request."""
+    try:
+        while True:
+            event = await run.next()
+            yield event
+            if event.is_last:
+                return
+    finally:
+        run.abort()
 
 
 def draw_cases(source: Source, count: int, seed: int) -> list[Conversation]:

@@ -21,7 +21,7 @@ FIELDS = [
     "text", "tool_calls", "finish_reason", "model", "route", "reason", "score", "signal",
     "threshold", "confidence", "calibrated", "usage", "timings", "cost_usd", "attempts", "degraded",
     "cached", "trace_id", "reasoning", "dropped_messages",
-    "logprobs",
+    "logprobs", "tier", "policy", "wasted_tokens", "redactions", "hold_s", "compressed_tokens",
 ]  # fmt: skip
 
 

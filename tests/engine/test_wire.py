@@ -17,6 +17,8 @@ from edge_llm.engine.host import HostSettings, ModelFacts
 from edge_llm.engine.request import EngineRequest, SequenceEvent
 from edge_llm.errors import (
     BackendError,
+    BudgetExceededError,
+    CloudTimeoutError,
     ContextLengthExceededError,
     EdgeLLMError,
     InvalidParameterError,
@@ -177,13 +179,20 @@ def all_errors() -> list[type[EdgeLLMError]]:
     return [kind for kind in found if kind.__module__ == edge_llm.errors.__name__]
 
 
+PARTICULAR: list[EdgeLLMError] = [
+    ContextLengthExceededError(prompt_tokens=9, max_tokens=2, max_model_len=10),
+    CloudTimeoutError("slow", phase="read", endpoint="there"),
+    BudgetExceededError(
+        "spent", limit="daily_usd", allowed=1.0, spent=0.9, requested=0.2, resets_at=1.8e9
+    ),
+]
+"""Errors with constructors of their own."""
+
+
 @pytest.mark.parametrize("kind", all_errors(), ids=lambda kind: kind.__name__)
 def test_every_error_arrives_with_all_it_says(kind: type[EdgeLLMError]) -> None:
-    error = (
-        ContextLengthExceededError(prompt_tokens=9, max_tokens=2, max_model_len=10)
-        if kind is ContextLengthExceededError
-        else kind("what happened", hint="what to do")
-    )
+    made = [error for error in PARTICULAR if type(error) is kind]
+    error = made[0] if made else kind("what happened", hint="what to do")
 
     arrived = wire.unpack_error(through_pipe(wire.pack_error(error)))
 

@@ -23,7 +23,7 @@ from edge_llm.errors import (
     ModelNotFoundError,
     ModelNotInstalledError,
     ModelStoreError,
-    OfflineError,
+    HubOfflineError,
 )
 from edge_llm.hub import pull_plan, transfer
 from edge_llm.hub.cache_layout import PARTIAL_SUFFIX, cache_root, repo_folder
@@ -500,7 +500,7 @@ def test_offline_forbids_the_hub_but_not_this_machine(
     assert pull(client, planned, Seen()).read_bytes() == content(hub)
 
     monkeypatch.setenv("HF_ENDPOINT", "https://huggingface.co")
-    with pytest.raises(OfflineError, match="EDGE_LLM_OFFLINE is set"):
+    with pytest.raises(HubOfflineError, match="EDGE_LLM_OFFLINE is set"):
         HubClient(is_offline=True)
 
 
@@ -508,7 +508,7 @@ def test_offline_a_redirect_may_not_lead_away_either(hub: HubServer) -> None:
     hub.add_fault(Fault(FILE, method="HEAD", status=302, headers=away(hub)))
     client, planned = plan(is_offline=True)
 
-    with pytest.raises(OfflineError, match=r"'cdn\.example' may not be asked"):
+    with pytest.raises(HubOfflineError, match=r"'cdn\.example' may not be asked"):
         pull(client, planned, Seen())
 
 

@@ -23,7 +23,7 @@ from edge_llm.errors import (
 from edge_llm.runtime.async_llm import AsyncEdgeLLM
 from edge_llm.runtime.llm import EdgeLLM, load
 from edge_llm.types import Answer, Usage
-from tests.support.runtimes import SpokenBackend, fake_runtime, local_model
+from tests.support.runtimes import SpokenBackend, fake_runtime, local_model, local_tiers
 
 CALL = '<tool_call>{"name": "HassTurnOn", "arguments": {"area": "kitchen"}}</tool_call>'
 
@@ -38,7 +38,9 @@ def test_the_record_says_how_the_answer_came_about(llm: EdgeLLM) -> None:
     answer = llm.chat("good night")
 
     assert (answer.text, answer.finish_reason, answer.model) == ("Good night.", "stop", "fake")
-    assert (answer.route, answer.reason, answer.attempts) == ("local", None, 1)
+    assert (answer.route, answer.reason, answer.tier) == ("local", None, "local")
+    (attempt,) = answer.attempts
+    assert (attempt.tier, attempt.outcome, attempt.completion_tokens) == ("local", "answered", 12)
     assert answer.usage == Usage(prompt_tokens=29, completion_tokens=12, cached_tokens=0)
     assert 0 < answer.timings.ttft_s <= answer.timings.e2e_s
     assert (answer.confidence, answer.calibrated, answer.degraded) == (None, False, False)
@@ -259,7 +261,7 @@ def test_cancelling_an_async_answer_stops_the_work() -> None:
 
     async def main() -> None:
         llm = AsyncEdgeLLM()
-        llm._model = local_model(backend)
+        llm._tiers = local_tiers(backend)
         async with llm:
             task = asyncio.create_task(llm.chat("go on"))
             await asyncio.sleep(0.1)
@@ -274,7 +276,7 @@ def test_cancelling_an_async_answer_stops_the_work() -> None:
 def test_many_async_requests_share_one_runtime() -> None:
     async def main() -> list[str]:
         llm = AsyncEdgeLLM()
-        llm._model = local_model(SpokenBackend("Good night."))
+        llm._tiers = local_tiers(SpokenBackend("Good night."))
         async with llm:
             answers = await asyncio.gather(*(llm.chat("good night") for _ in range(10)))
             streamed = [chunk.text async for chunk in llm.stream("good night")]

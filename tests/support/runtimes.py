@@ -19,6 +19,8 @@ from edge_llm.prompt.byte_tokenizer import ByteTokenizer
 from edge_llm.prompt.chat_template import CHATML
 from edge_llm.runtime.llm import EdgeLLM
 from edge_llm.runtime.local import LocalModel
+from edge_llm.runtime.tier_set import TierSet
+from edge_llm.runtime.tiers import LocalTier
 
 TOKENIZER = ByteTokenizer()
 ASSISTANT = list(b"assistant\n")
@@ -75,6 +77,11 @@ def local_model(backend: FakeBackend, template: str | None = None) -> LocalModel
     loop = EngineLoop(lambda: Engine(backend))
     loop.open()
     return LocalModel(InProcessHost("fake", backend, loop, template))
+
+
+def local_tiers(backend: FakeBackend) -> TierSet:
+    """What a runtime with this one model has open."""
+    return TierSet((LocalTier("local", local_model(backend)),))
 
 
 @contextmanager

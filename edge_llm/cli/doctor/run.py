@@ -16,8 +16,9 @@ from edge_llm.cli.doctor.finding import ORDER, Finding, Section
 from edge_llm.cli.doctor.libraries import examine_libraries
 from edge_llm.cli.doctor.machine import examine_machine
 from edge_llm.cli.doctor.redact import Redactor, token_files
-from edge_llm.cli.doctor.settings import examine_settings, usable_config
+from edge_llm.cli.doctor.settings import examine_settings
 from edge_llm.cli.table import print_json
+from edge_llm.config import explain_config, is_offline
 from edge_llm.device.machine import read_machine
 from edge_llm.device.usage import OthersMeter
 from edge_llm.hub.cache_layout import cache_root
@@ -50,7 +51,8 @@ def run(*, online: bool, as_json: bool, bundle: str | None) -> None:
 def examine(*, online: bool = False) -> list[Section]:
     """Every part of the machine and of the installation, worst findings first in each."""
     question = OnnxQuestion()  # a process of its own, busy while files are read here
-    settings, config = examine_settings(), usable_config()
+    explained = explain_config()
+    settings, config = examine_settings(explained), explained.config
     caches = examine_caches(config)
     machine = read_machine(cache_root())
     onnx = question.answer()
@@ -63,7 +65,7 @@ def examine(*, online: bool = False) -> list[Section]:
         settings,
     ]
     if online:
-        sections.append(examine_endpoints(configured_endpoints(), is_offline=config.offline))
+        sections.append(examine_endpoints(configured_endpoints(), is_offline=is_offline()))
     return sections
 
 

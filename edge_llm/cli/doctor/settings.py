@@ -8,7 +8,7 @@ from typing import Any
 
 from edge_llm.cli.doctor.finding import Finding, Section
 from edge_llm.cli.doctor.redact import is_secret_name
-from edge_llm.config import ENV_PREFIX, EdgeConfig, Setting, explain_settings
+from edge_llm.config import ENV_PREFIX, Explained, Setting, TierConfig
 
 ALSO_ACTS = (
     *("HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN", "HF_TOKEN_PATH"),
@@ -23,10 +23,10 @@ _PRIVATE = ("system_prompt", "chat_template")
 """Settings whose text is the user's own: only their length is shown."""
 
 
-def examine_settings(environ: Mapping[str, str] | None = None) -> Section:
-    """Every setting that is not a default, with its source, and the variables of others."""
+def examine_settings(explained: Explained, environ: Mapping[str, str] | None = None) -> Section:
+    """Every setting with its source, and the variables of others."""
     given = os.environ if environ is None else environ
-    settings = explain_settings(given)
+    settings = explained.settings
     facts: dict[str, Any] = {
         "settings": {
             setting.name: {"value": _shown(setting), "source": setting.source}
@@ -42,16 +42,13 @@ def examine_settings(environ: Mapping[str, str] | None = None) -> Section:
     return Section("configuration", facts, [*_wrong(settings), *_risky(given)])
 
 
-def usable_config(environ: Mapping[str, str] | None = None) -> EdgeConfig:
-    """What holds where everything that is wrong is left out."""
-    names = {s.name: s.value for s in explain_settings(environ) if s.problem is None}
-    return EdgeConfig(**{name: value for name, value in names.items() if value is not None})
-
-
 def _shown(setting: Setting) -> Any:
     value = setting.value
     if setting.name in _PRIVATE and value:
         return f"{len(value)} characters"
+    if isinstance(value, tuple):
+        # Tiers may carry headers, which may carry keys.
+        return [one.name if isinstance(one, TierConfig) else one for one in value]
     if isinstance(value, dict):
         return {key: "set" if is_secret_name(key) else text for key, text in value.items()}
     return value

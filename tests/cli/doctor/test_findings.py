@@ -15,8 +15,8 @@ from edge_llm.cli.doctor.finding import Finding, Section
 from edge_llm.cli.doctor.libraries import examine_libraries, rebuild_command
 from edge_llm.cli.doctor.machine import examine_machine
 from edge_llm.cli.doctor.run import to_record
-from edge_llm.cli.doctor.settings import examine_settings, usable_config
-from edge_llm.config import EdgeConfig
+from edge_llm.cli.doctor.settings import examine_settings
+from edge_llm.config import EdgeConfig, explain_config
 from edge_llm.device.machine import read_machine
 from edge_llm.device.speed import MachineSpeed
 from tests.support.machines import CONTAINER, LAPTOP, PI_4, PI_5, write_machine
@@ -177,29 +177,29 @@ def test_settings_come_with_their_sources() -> None:
         "http_proxy": "http://10.0.0.1:3128",
     }
 
-    section = examine_settings(environ)
+    section = examine_settings(explain_config(environ), environ)
 
     settings = section.facts["settings"]
     assert settings["context_size"] == {"value": "auto", "source": "EDGE_LLM_CONTEXT_SIZE"}
     assert settings["max_num_seqs"] == {"value": 4, "source": "default"}
     assert section.facts["environment"]["http_proxy"] == "http://10.0.0.1:3128"
     assert [f.severity for f in section.findings] == ["error", "warning", "note"]
-    assert usable_config(environ) == EdgeConfig(context_size="auto")
+    assert explain_config(environ).config == EdgeConfig(context_size="auto")
 
 
 def test_a_setting_that_needs_another_is_judged_beside_it() -> None:
     alone = {"EDGE_LLM_PROVIDER_OPTIONS": "api_key=hidden,soc=60"}
     both = {**alone, "EDGE_LLM_PROVIDER": "qnn"}
 
-    assert [f.severity for f in examine_settings(alone).findings] == ["error"]
-    section = examine_settings(both)
+    assert [f.severity for f in examine_settings(explain_config(alone), alone).findings] == ["error"]
+    section = examine_settings(explain_config(both), both)
     assert section.findings == []
     shown = section.facts["settings"]["provider_options"]["value"]
     assert shown == {"api_key": "set", "soc": "60"}
 
 
 def test_an_unknown_variable_is_a_finding_and_no_setting() -> None:
-    section = examine_settings({"EDGE_LLM_THREAD": "4"})
+    section = examine_settings(explain_config({"EDGE_LLM_THREAD": "4"}), {})
 
     assert "EDGE_LLM_THREADS" in section.findings[0].what
     assert not [name for name in section.facts["settings"] if name.startswith("EDGE_LLM")]

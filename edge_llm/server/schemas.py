@@ -1,0 +1,122 @@
+"""What a chat completion may ask for, as it comes over HTTP. The only place with pydantic models.
+
+Source: https://platform.openai.com/docs/api-reference/chat/create, read 2026-11-22.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge_llm.errors import InvalidParameterError, UnsupportedParameterError
+
+IGNORED = frozenset({"metadata", "parallel_tool_calls", "service_tier", "store", "user"})
+"""Members that standard clients send and that change nothing here."""
+
+
+class StreamOptions(BaseModel):
+    """What a stream tells besides its pieces."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    include_usage: bool = False
+
+
+class Extras(BaseModel):
+    """Our own options of a request, in its member `edge_llm`; the runtime judges their values."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    penalty_window: int | None = None
+    system: str | None = None
+    overflow: str | None = None
+    privacy: str | None = None
+    deadline_s: float | None = None
+    hold: str | None = None
+    on_doubt: str | None = None
+    tags: list[str] | None = None
+    language: str | None = None
+    deferred: bool | None = None
+
+
+class ChatCompletionRequest(BaseModel):
+    """The body of `POST /v1/chat/completions`; an unknown member is an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str
+    messages: list[dict[str, Any]] = Field(min_length=1)
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    n: Literal[1] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    logit_bias: dict[int, float] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    response_format: dict[str, Any] | None = None
+    edge_llm: Extras | None = None
+
+    def options(self) -> dict[str, Any]:
+        """The keyword options of the runtime that this means.
+
+        Raises:
+            UnsupportedParameterError: `tool_choice` asks for what nobody here can force.
+        """
+        given = {name: getattr(self, name) for name in _SAME_NAMES}
+        given["max_tokens"] = self.max_completion_tokens or self.max_tokens
+        if self.logprobs:
+            given["top_logprobs"] = self.top_logprobs or 0
+        if self.tool_choice not in (None, "auto", "none"):
+            raise UnsupportedParameterError(
+                "tool_choice can be 'auto' or 'none' here", hint="leave it out"
+            )
+        if self.tool_choice == "none":
+            given.pop("tools")
+        if self.response_format == {"type": "text"}:
+            given.pop("response_format")
+        if self.edge_llm is not None:
+            given |= self.edge_llm.model_dump()
+        return {name: value for name, value in given.items() if value is not None}
+
+
+_SAME_NAMES = (
+    "temperature",
+    "top_p",
+    "presence_penalty",
+    "frequency_penalty",
+    "seed",
+    "stop",
+    "logit_bias",
+    "tools",
+    "response_format",
+)
+
+
+def parse_chat_request(body: object) -> ChatCompletionRequest:
+    """The request in a body's JSON.
+
+    Raises:
+        InvalidParameterError: it is none; the message names the members, not their values.
+    """
+    if not isinstance(body, dict):
+        raise InvalidParameterError("the body must be a JSON object")
+    known = {name: value for name, value in body.items() if name not in IGNORED}
+    try:
+        return ChatCompletionRequest.model_validate(known)
+    except ValidationError as exc:
+        problems = exc.errors(include_url=False, include_input=False, include_context=False)
+    told = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in problems[:5])
+    raise InvalidParameterError(told)
