@@ -309,3 +309,20 @@ def test_nothing_of_the_sdk_is_imported_before_the_first_request() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+def test_warming_up_connects_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("connected")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket.socket, "connect_ex", refuse)
+
+    async def warm() -> None:
+        tier = CloudTier([CloudClient(endpoint("https://api.example.com/v1"))])
+        await tier.warm_up()
+        await tier.close()
+
+    asyncio.run(warm())
+
+    assert "openai" in sys.modules
