@@ -156,8 +156,8 @@ class CloudClient:
         if patience.expired:
             name = self.endpoint.name
             raise CloudTimeoutError(f"no time left for {name!r}", phase="total", endpoint=name)
-        key, permit = await self._permit()
         attempt = Attempt(self.endpoint, request, deadline, patience)
+        key, permit = await self._permit()
         outcome, error = "cancelled", None
         try:
             work = attempt.run(lambda: self._opened.get(offline=offline), key)
