@@ -147,7 +147,7 @@ class Starter:
             tier.name,
             tier.cloud,
             lambda: door.outgoing(tier.cloud, self._request, tokens, extra),
-            self._cloud_deadline(),
+            self._cloud_deadline(tier),
             draft,
         )
         self._ledger.add(attempt)
@@ -173,11 +173,13 @@ class Starter:
         self._ledger.add(attempt)
         return attempt
 
-    def _cloud_deadline(self) -> Deadline:
+    def _cloud_deadline(self, tier: RemoteTier) -> Deadline:
         """When the cloud must be done, so that a local answer can still be given instead."""
         left_s = self._request.time_left_s
         if left_s is None:
-            return Deadline.never()
+            # An endpoint may ask to be left alone for an hour; nobody waits for it so long.
+            limits = [client.endpoint.timeouts.total_s for client in tier.cloud.clients]
+            return Deadline.after(max(limits))
         local = [tier.name for tier in self._tiers.local_tiers]
         if not local:
             return Deadline.after(left_s)

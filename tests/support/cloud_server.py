@@ -120,6 +120,13 @@ class CloudServer:
         with self._came:
             assert self._came.wait_for(lambda: len(self.requests) >= number, timeout=60)
 
+    def script_for(self, seen: Seen) -> str:
+        """The script that answers a request."""
+        if (wanted := seen.headers.get("x-script")) is not None:
+            return self._scripts[int(wanted)]
+        self._next += 1
+        return self._scripts[min(self._next, len(self._scripts)) - 1]
+
     async def _listen(self) -> asyncio.Server:
         return await asyncio.start_server(self._accept, self._host, 0, ssl=self._tls)
 
@@ -154,11 +161,7 @@ class CloudServer:
         self, seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
         """Whether the connection may be used again."""
-        if (wanted := seen.headers.get("x-script")) is not None:
-            script = self._scripts[int(wanted)]
-        else:
-            script = self._scripts[min(self._next, len(self._scripts) - 1)]
-            self._next += 1
+        script = self.script_for(seen)
         reply = Reply(seen, reader, writer)
         try:
             return await reply.run(script)
