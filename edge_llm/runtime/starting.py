@@ -175,6 +175,7 @@ class Starter:
             draft,
         )
         self._ledger.add(attempt)
+        self._tiers.live.add(attempt)
         attempt.start()
         return attempt
 
