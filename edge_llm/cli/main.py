@@ -367,6 +367,41 @@ def quantize(  # noqa: PLR0913 — one parameter is one option of the command li
 
 
 @app.command()
+def redact(  # noqa: PLR0913 — one parameter is one option of the command line
+    file: Annotated[
+        str, typer.Argument(help="A text, or messages as JSON; '-' is standard input.")
+    ],
+    term: Annotated[
+        list[str] | None, typer.Option("--term", help="A text that must not leave; may repeat.")
+    ] = None,
+    pattern: Annotated[
+        list[str] | None, typer.Option("--pattern", help="A regular expression (RE2); may repeat.")
+    ] = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option("--region", help="A country whose telephone numbers to find; may repeat."),
+    ] = None,
+    config: Annotated[
+        str | None, typer.Option("--config", help="A TOML file with a table [privacy].")
+    ] = None,
+    values: Annotated[
+        bool, typer.Option("--values", help="Show what each placeholder stands for.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show what would leave of a text: placeholders and counts. Sends nothing."""
+    from edge_llm.cli import redact as command
+
+    options = {
+        "terms": tuple(term or ()),
+        "patterns": tuple(pattern or ()),
+        "regions": tuple(region or ()),
+        "config": config,
+    }
+    command.run(file, options, as_json=as_json, show_values=values)
+
+
+@app.command()
 def serve(
     model: Annotated[
         str | None,
