@@ -432,6 +432,7 @@ class Flow:
     async def _stop_all(self) -> None:
         for attempt in self._ledger.attempts:
             attempt.stop()
+        self._starter.forget()
         await self._ledger.settle()
 
     @property
