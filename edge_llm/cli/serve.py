@@ -23,10 +23,10 @@ def run(model: str | None, load_options: Mapping[str, Any], *, host: str, port: 
 
 
 async def _serve(llm: AsyncEdgeLLM, bound: Any) -> None:
+    server = make_server(llm)
     # Loaded here and not by the application's own start, so that what fails is a typed error.
     await llm.open()
     try:
-        server = make_server(llm)
         host, port = bound.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         print(f"{llm.facts.name} at http://{shown}:{port}/v1", flush=True)

@@ -83,6 +83,11 @@ class CloudTier:
         if last is not None:
             raise last
 
+    async def warm_up(self) -> None:
+        """See `CloudClient.warm_up`."""
+        for client in self.clients:
+            await client.warm_up()
+
     async def close(self) -> None:
         """Close every client."""
         for client in self.clients:

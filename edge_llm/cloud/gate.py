@@ -57,7 +57,7 @@ def check_host(endpoint: Endpoint, *, offline: bool) -> None:
     address = _literal(host_of(endpoint))
     if address is not None:
         check_addresses(endpoint, [str(address)], offline=offline)
-    elif offline and endpoint.trust != "device" and not _is_localhost(host_of(endpoint)):
+    elif offline and not _is_localhost(host_of(endpoint)):
         # A name that only might lead here is nothing to look up while offline: that asks strangers.
         raise _offline(endpoint)
 

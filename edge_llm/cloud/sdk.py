@@ -35,7 +35,8 @@ T = TypeVar("T")
 MAX_ERROR_BYTES = 64 * 1024
 """Of the body of an error; more of it is not read."""
 
-MAX_CONNECTIONS = 32
+MAX_CONNECTIONS = 256
+MAX_IDLE_CONNECTIONS = 8
 KEEP_ALIVE_S = 60.0
 
 _PLAIN_HEADERS = frozenset(
@@ -258,7 +259,7 @@ def _http_client(endpoint: Endpoint, *, offline: bool) -> httpx2.AsyncClient:
 
     limits = httpx2.Limits(
         max_connections=MAX_CONNECTIONS,
-        max_keepalive_connections=MAX_CONNECTIONS // 4,
+        max_keepalive_connections=MAX_IDLE_CONNECTIONS,
         keepalive_expiry=KEEP_ALIVE_S,
     )
     settings: dict[str, Any] = {

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from edge_llm.cloud.breaker import CircuitBreaker
 from edge_llm.cloud.client import CloudClient
+from edge_llm.cloud.deadline import Deadline
 from edge_llm.cloud.types import (
     CloudEvent,
     CloudFinish,
@@ -31,6 +32,8 @@ from edge_llm.engine.host import ModelFacts
 from edge_llm.errors import (
     CloudError,
     CloudResponseError,
+    CloudTimeoutError,
+    DeadlineExceededError,
     EdgeLLMError,
     NotRemoteError,
     RuntimeClosedError,
@@ -46,6 +49,8 @@ from edge_llm.types import Answer, Chunk, Message, RequestOptions, ToolCall
 
 PATIENCE = Timeouts(connect_s=5.0, read_s=900.0, total_s=86_400.0)
 """A small device may read a long prompt for minutes before it says a word."""
+
+GRACE_S = 0.5
 
 _OPENAI_OPTIONS = (
     "max_tokens",
@@ -191,7 +196,8 @@ class AsyncRemoteEdgeLLM(AsyncEdgeLLM):
         calls = _Calls(self._endpoint.name)
         failure: EdgeLLMError | None = None
         try:
-            async with contextlib.aclosing(self._client.stream(request)) as events:
+            answer = self._client.stream(request, _deadline(options.get("deadline_s")))
+            async with contextlib.aclosing(answer) as events:
                 async for event in events:
                     for chunk in self._chunks(event, calls):
                         yield chunk
@@ -226,6 +232,8 @@ class AsyncRemoteEdgeLLM(AsyncEdgeLLM):
         """The server's own error, as if it had been raised here."""
         if self._closed:
             return RuntimeClosedError("this runtime is closed", hint="connect again")
+        if isinstance(error, CloudTimeoutError) and error.phase == "total":
+            return DeadlineExceededError(f"{self._endpoint.name!r} did not answer in time")
         words = error.own_words
         kind = None if words is None else _kinds().get(str(words["code"]))
         if words is None or kind is None:
@@ -329,6 +337,13 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+
+
+def _deadline(seconds: object) -> Deadline | None:
+    """A little later than the server's own, which can say more of what became of the request."""
+    if isinstance(seconds, int | float) and seconds >= 0:
+        return Deadline.after(seconds + GRACE_S)
+    return None
 
 
 def _request(

@@ -185,6 +185,17 @@ def test_a_stream_that_is_left_stops_the_engine(monkeypatch: pytest.MonkeyPatch)
         assert freed.wait(60)
 
 
+def test_a_server_that_hangs_meets_the_deadline() -> None:
+    listing = 'status 200\nbody {"object": "list", "data": [{"id": "m", "object": "model"}]}'
+
+    with (
+        CloudServer(listing, "hang") as server,
+        edge_llm.connect(server.url) as llm,
+        pytest.raises(errors.DeadlineExceededError),
+    ):
+        llm.chat("hello", deadline_s=0.1)
+
+
 def test_closing_ends_what_runs() -> None:
     with served(EndlessBackend(), prefix_slots=0) as url:
         llm = edge_llm.connect(url)
