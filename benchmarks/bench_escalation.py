@@ -3,7 +3,8 @@
 A routing decision is arithmetic over facts, so it is measured in processor time. An escalated
 request pays what the cloud takes and our own way there: its time to first token is set against
 asking the same endpoint through the same client directly, the local time to the checkpoint apart.
-The campaign puts random requests through random faults over real sockets (`tests/support`).
+The campaign puts random requests through random faults over real sockets (`tests/support`). What
+survives `kill -9`, and what redaction finds, are parts of their own.
 
     scripts/bench escalation [--quick] [--requests N] [--seed N]
 """
@@ -20,6 +21,7 @@ import sys
 import time
 from typing import Any
 
+from benchmarks import escalation_kill, escalation_privacy
 from benchmarks.report import Figure, figure, report
 from edge_llm.cloud.client import CloudClient
 from edge_llm.cloud.types import CloudRequest, Endpoint
@@ -60,6 +62,12 @@ def main() -> None:
         "import": figure(import_ms("edge_llm"), "ms", goal=60, direction="at_most"),
         "import_and_cloud_client": figure(import_ms("edge_llm, openai"), "ms"),
         **campaign_figures(campaign(count, options.seed)),
+        **escalation_kill.measure(
+            escalation_kill.QUICK_KILLS if options.quick else escalation_kill.KILLS
+        ),
+        **escalation_privacy.measure(
+            escalation_privacy.QUICK_TEXTS if options.quick else escalation_privacy.TEXTS
+        ),
     }
     report("escalation", figures, ["openai", "edge-llm"])
 

@@ -384,6 +384,41 @@ app.command()(report)
 
 
 @app.command()
+def redact(  # noqa: PLR0913 — one parameter is one option of the command line
+    file: Annotated[
+        str, typer.Argument(help="A text, or messages as JSON; '-' is standard input.")
+    ],
+    term: Annotated[
+        list[str] | None, typer.Option("--term", help="A text that must not leave; may repeat.")
+    ] = None,
+    pattern: Annotated[
+        list[str] | None, typer.Option("--pattern", help="A regular expression (RE2); may repeat.")
+    ] = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option("--region", help="A country whose telephone numbers to find; may repeat."),
+    ] = None,
+    config: Annotated[
+        str | None, typer.Option("--config", help="A TOML file with a table [privacy].")
+    ] = None,
+    values: Annotated[
+        bool, typer.Option("--values", help="Show what each placeholder stands for.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show what would leave of a text: placeholders and counts. Sends nothing."""
+    from edge_llm.cli import redact as command
+
+    options = {
+        "terms": tuple(term or ()),
+        "patterns": tuple(pattern or ()),
+        "regions": tuple(region or ()),
+        "config": config,
+    }
+    command.run(file, options, as_json=as_json, show_values=values)
+
+
+@app.command()
 def serve(
     model: Annotated[
         str | None,
@@ -450,6 +485,59 @@ def cache_clear(
     from edge_llm.cli import cache as command
 
     command.clear_cache(cache_dir, yes=yes, as_json=as_json)
+
+
+deferred_app = typer.Typer(
+    help="Requests that wait for the network, and their answers.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(deferred_app, name="deferred")
+
+ConfigFile = Annotated[str | None, typer.Option("--config", help="A TOML file of options.")]
+DeferredId = Annotated[str, typer.Argument(help="As `edge-llm deferred ls` shows it.")]
+
+
+@deferred_app.command("ls")
+def deferred_ls(config: ConfigFile = None, as_json: CacheJson = False) -> None:
+    """List them: state, since when, attempts; no texts."""
+    from edge_llm.cli import state as command
+
+    command.list_deferred(config, as_json=as_json)
+
+
+@deferred_app.command("show")
+def deferred_show(
+    request_id: DeferredId, config: ConfigFile = None, as_json: CacheJson = False
+) -> None:
+    """Show one with what was asked and answered; it is not delivered by that."""
+    from edge_llm.cli import state as command
+
+    command.show_deferred(request_id, config, as_json=as_json)
+
+
+@deferred_app.command("cancel")
+def deferred_cancel(request_id: DeferredId, config: ConfigFile = None) -> None:
+    """Cancel one that has no answer yet."""
+    from edge_llm.cli import state as command
+
+    command.cancel_deferred(request_id, config)
+
+
+@deferred_app.command("forget")
+def deferred_forget(request_id: DeferredId, config: ConfigFile = None) -> None:
+    """Remove one that has ended, its texts included."""
+    from edge_llm.cli import state as command
+
+    command.forget_deferred(request_id, config)
+
+
+@app.command()
+def budget(config: ConfigFile = None, as_json: CacheJson = False) -> None:
+    """Say what was spent elsewhere, what is held and what is left."""
+    from edge_llm.cli import state as command
+
+    command.print_budget(config, as_json=as_json)
 
 
 def main() -> None:

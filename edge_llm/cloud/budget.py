@@ -22,6 +22,9 @@ from edge_llm.config import BudgetConfig
 from edge_llm.errors import InvalidParameterError
 from edge_llm.store import Store, Transaction, open_store
 
+BUDGET_FILE = "budget.sqlite3"
+"""In the folder for state."""
+
 NANO = 10**9
 
 MAX_USD = 1e6

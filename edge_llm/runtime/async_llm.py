@@ -20,6 +20,7 @@ from edge_llm.runtime.deferred import DeferredQueue, open_deferred_queue
 from edge_llm.runtime.deferring import QUEUE_FILE, answer_waiting, can_wait, store, take
 from edge_llm.runtime.flow import Flow
 from edge_llm.runtime.local import LocalModel, load_local_model
+from edge_llm.runtime.starting import in_time
 from edge_llm.runtime.tier_set import TierSet
 from edge_llm.types import Answer, Chunk, Message, RequestOptions
 
@@ -174,7 +175,8 @@ class AsyncEdgeLLM:
         """
         started_s = time.perf_counter()
         request = parse_request(messages, options, self.config)
-        await self.open()
+        async with in_time(request):
+            await self.open()
         self.check_usable()
         tiers = self._tiers
         if tiers is None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from edge_llm.cloud.budget import open_budget
+from edge_llm.cloud.budget import BUDGET_FILE, open_budget
 from edge_llm.cloud.client import CloudClient
 from edge_llm.cloud.failover import CloudTier
 from edge_llm.cloud.types import Trust
@@ -35,8 +35,6 @@ from edge_llm.runtime.local import LocalModel
 from edge_llm.runtime.outgoing import Door
 from edge_llm.runtime.tier_set import TierSet
 from edge_llm.runtime.tiers import LocalTier, RemoteTier, Tier
-
-BUDGET_FILE = "budget.sqlite3"
 
 LoadModel = Callable[[EdgeConfig], LocalModel]
 

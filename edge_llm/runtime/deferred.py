@@ -40,6 +40,9 @@ from edge_llm.runtime.deferred_types import (
 )
 from edge_llm.store import Store, Transaction, open_store
 
+QUEUE_FILE = "deferred.sqlite3"
+"""In the folder for state."""
+
 TOO_OFTEN = "too_many_attempts"
 """The error of a request whose workers all died."""
 

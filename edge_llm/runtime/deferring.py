@@ -1,4 +1,4 @@
-"""Requests that only the cloud can answer, kept on disk until it can: stored, tried, handed out once.
+"""Requests that only the cloud can answer, kept on disk until it can.
 
 The rules of `deferred` hold: an answer is delivered at most once, and a crash may pay twice.
 """

@@ -13,6 +13,7 @@ from edge_llm.errors import (
     DeadlineExceededError,
     EdgeLLMError,
     NoRouteError,
+    RuntimeClosedError,
 )
 from edge_llm.routing.base import RoutingDecision
 from edge_llm.runtime.attempt import LocalAttempt, TierAttempt
@@ -175,8 +176,17 @@ class Starter:
             draft,
         )
         self._ledger.add(attempt)
+        self._tiers.live.add(attempt)
+        if self._tiers.is_closed.is_set():
+            raise RuntimeClosedError("this runtime is closed", hint="load the model again")
         attempt.start()
         return attempt
+
+    def forget(self) -> None:
+        """The request is over: nothing of it is under way any more."""
+        self._tiers.live.difference_update(
+            one for one in self._ledger.attempts if isinstance(one, CloudTierAttempt)
+        )
 
     def race(self, tier: RemoteTier) -> CloudTierAttempt:
         """Set endpoints to work beside another tier."""

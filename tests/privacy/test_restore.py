@@ -30,7 +30,8 @@ def redactions() -> Redactions:
 PIECES = st.lists(
     st.sampled_from(
         ["[EMAIL_1]", "[email_1]", "\\[EMAIL\\_1\\]", "[EMAIL_2]", "[TERM_1]", "[TEXT_1]",
-         "[EMAIL_", "[", "]", "\\", "[[", "E", "1", "_", " ", "[TERM", "x[y]", "[EMAIL_1", "[EMAIL_11]", "[E", "é"]
+         "[EMAIL_", "[", "]", "\\", "[[", "E", "1", "_", " ", "[TERM", "x[y]",
+         "[EMAIL_1", "[EMAIL_11]", "[E", "é"]
     ),
     max_size=12,
 ).map("".join)  # fmt: skip
