@@ -45,7 +45,7 @@ def test_a_command_of_the_readme_works(command: str) -> None:
     assert done.stdout.strip()
 
 
-@pytest.mark.parametrize("code", blocks("python"), ids=["sync", "async"])
+@pytest.mark.parametrize("code", blocks("python"))
 def test_python_of_the_readme_works(code: str) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],

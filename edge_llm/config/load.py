@@ -61,5 +61,7 @@ def _section(name: str, value: Any) -> Any:
                 for key, v in value.items()
             }
         )
+    except ConfigError:
+        raise
     except TypeError as exc:
         raise ConfigError(f"[{name}] cannot be used: {exc}") from exc

@@ -11,13 +11,16 @@ from collections.abc import AsyncGenerator, Sequence
 from types import TracebackType
 from typing import Self, Unpack
 
-from edge_llm.config import EdgeConfig, LoadOptions, load_config
+from edge_llm.config import EdgeConfig, LoadOptions, load_config, state_folder
 from edge_llm.engine.host import ModelFacts
-from edge_llm.errors import RuntimeClosedError, RuntimeForkedError
+from edge_llm.errors import EdgeLLMError, RuntimeClosedError, RuntimeForkedError
 from edge_llm.runtime.build import check_tiers, open_tiers
 from edge_llm.runtime.chat_request import parse_request
+from edge_llm.runtime.deferred import QUEUE_FILE, DeferredQueue, open_deferred_queue
+from edge_llm.runtime.deferring import answer_waiting, can_wait, store, take
 from edge_llm.runtime.flow import Flow
 from edge_llm.runtime.local import LocalModel, load_local_model
+from edge_llm.runtime.starting import in_time
 from edge_llm.runtime.tier_set import TierSet
 from edge_llm.types import Answer, Chunk, Message, RequestOptions
 
@@ -48,6 +51,7 @@ class AsyncEdgeLLM:
         check_tiers(self.config)
         self._pid = os.getpid()
         self._tiers: TierSet | None = None
+        self._queue: DeferredQueue | None = None
         self._opening = threading.Lock()
         self._closed = False
 
@@ -99,6 +103,9 @@ class AsyncEdgeLLM:
             return  # the model's threads, and perhaps the lock's owner, stayed in the parent
         with self._opening:  # a model that is being loaded is closed as soon as it is there
             tiers, self._tiers = self._tiers, None
+            queue, self._queue = self._queue, None
+        if queue is not None:
+            queue.close()
         if tiers is not None:
             tiers.close_blocking()
 
@@ -168,11 +175,47 @@ class AsyncEdgeLLM:
         """
         started_s = time.perf_counter()
         request = parse_request(messages, options, self.config)
-        await self.open()
+        async with in_time(request):
+            await self.open()
         self.check_usable()
         tiers = self._tiers
         if tiers is None:
             raise RuntimeClosedError("this runtime is closed", hint="load the model again")
-        async with contextlib.aclosing(Flow(tiers, request, started_s).chunks()) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        was_seen = False
+        try:
+            async with contextlib.aclosing(Flow(tiers, request, started_s).chunks()) as chunks:
+                async for chunk in chunks:
+                    was_seen = True
+                    yield chunk
+        except EdgeLLMError as error:
+            if was_seen or not request.deferred or not can_wait(error):
+                raise
+            raise await store(await self._deferred(), messages, options, error) from error
+
+    async def answer_deferred(self) -> int:
+        """Ask the cloud again for every request that was kept and may be tried now.
+
+        Returns how many were answered; call it when the network is back, or now and then.
+        """
+        return await answer_waiting(await self._deferred(), self.chat)
+
+    async def take_deferred(self, request_id: str | None = None) -> Answer | None:
+        """The answer to a request that was kept, or the oldest that nobody has taken; else None.
+
+        Each answer is handed out once, whoever asks.
+
+        Raises:
+            DeferredNotFoundError: there is no request with this id.
+        """
+        return await take(await self._deferred(), request_id)
+
+    async def _deferred(self) -> DeferredQueue:
+        self.check_usable()
+        return await asyncio.to_thread(self._open_queue)
+
+    def _open_queue(self) -> DeferredQueue:
+        with self._opening:
+            if self._queue is None:
+                folder = state_folder(self.config)
+                self._queue = open_deferred_queue(folder / QUEUE_FILE)
+            return self._queue

@@ -32,6 +32,10 @@ class TierAttempt(ABC):
         self.first_token_s: float | None = None
         self.ended_s: float | None = None
         self.completion_tokens = 0
+        self.dropped_messages = 0
+        """Of the conversation, left out so that it fitted."""
+        self.compressed_tokens = 0
+        """How much shorter the conversation was made so that it fitted."""
         self.refusal: Refusal | None = None
         """Why it was given up, or would have been had there been another tier."""
         self.error: EdgeLLMError | None = None
@@ -130,10 +134,8 @@ class LocalAttempt(TierAttempt):
         *,
         opens_thinking: bool = False,
         shows_logprobs: bool = False,
-        dropped_messages: int = 0,
     ) -> None:
         super().__init__(tier, model.facts.name)
-        self.dropped_messages = dropped_messages
         self._model = model
         self._facts: ModelFacts = model.facts
         self._request = request

@@ -67,6 +67,7 @@ class CloudTierAttempt(TierAttempt):
         self._deadline = deadline
         self._events: asyncio.Queue[CloudEvent | EdgeLLMError] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._attempts: list[CloudAttempt] = []
         self._finish: CloudFinish | None = None
         self._restorers: dict[str, Restorer] = {}
@@ -91,7 +92,8 @@ class CloudTierAttempt(TierAttempt):
     def start(self) -> None:
         """Begin at once, before anybody asks for the first piece."""
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._read())
+            self._loop = asyncio.get_running_loop()
+            self._task = self._loop.create_task(self._read())
 
     async def _next(self) -> Piece:
         self.start()
@@ -110,6 +112,9 @@ class CloudTierAttempt(TierAttempt):
                 async with contextlib.aclosing(stream) as events:
                     async for event in events:
                         self._events.put_nowait(event)
+                        if isinstance(event, CloudFinish):
+                            return
+                raise CloudResponseError("the answer ended without an end")
             finally:
                 self._settle(outgoing)
         except EdgeLLMError as error:
@@ -220,6 +225,17 @@ class CloudTierAttempt(TierAttempt):
     def task(self) -> asyncio.Task[None] | None:
         """What reads the answer, until it has ended and what it cost is known."""
         return None if self._task is None or self._task.done() else self._task
+
+    def end(self, error: EdgeLLMError) -> None:
+        """End it with an error, from any thread."""
+        loop = self._loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # its event loop was closed: nobody waits
+                loop.call_soon_threadsafe(self._fail_here, error)
+
+    def _fail_here(self, error: EdgeLLMError) -> None:
+        self._events.put_nowait(error)
+        self.stop()
 
     def stop(self) -> None:
         """Cancel the request; `task` ends soon after, and then what it cost is known."""

@@ -39,7 +39,7 @@ def fit_conversation(
     prompt = encode(messages)
     if _fits(prompt, max_tokens or 1, max_model_len):
         return FittedPrompt(prompt, 0)
-    if overflow == "error":
+    if overflow != "drop_oldest":
         raise _too_long(prompt, max_tokens or 1, max_model_len)
     reserve = max_tokens or default_reserve(max_model_len)
     turns = split_turns(messages)

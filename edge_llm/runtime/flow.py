@@ -36,6 +36,9 @@ from edge_llm.types import Chunk
 DOUBTS = (EscalationReason.LOW_CONFIDENCE, EscalationReason.UNSURE)
 """Reasons that are a guess about the answer, and not a fault of it."""
 
+WORTHLESS = (EscalationReason.EMPTY, EscalationReason.VALIDATOR)
+"""Reasons for which even a draft that was given up is better than the answer after it."""
+
 GRACE_S = 0.03
 """A tier that ends by its own limit is to say so before ours is up."""
 
@@ -150,10 +153,11 @@ class Flow:
 
     def _patience_s(self, attempt: TierAttempt) -> float | None:
         left_s = self._request.time_left_s
+        if isinstance(attempt, CloudTierAttempt):
+            own_s = attempt.time_left_s + GRACE_S  # never infinite: no endpoint may take for ever
+            return own_s if left_s is None else min(left_s, own_s)
         if left_s is None:
             return None
-        if isinstance(attempt, CloudTierAttempt):
-            return min(left_s, attempt.time_left_s + GRACE_S)
         if attempt.first_token_s is None and attempt.refusal is None and not attempt.draft.is_free:
             return PATIENCE * left_s
         return left_s
@@ -203,6 +207,9 @@ class Flow:
                 return None
             refusal = attempt.refusal = Refusal(EscalationReason.VERIFIER)
         if tier is None and self._rival is None:
+            if self._parked and refusal.reason in WORTHLESS:
+                self._ledger.note_outcome(attempt, "deferred")
+                return self._resume(self._parked.pop())
             # Nothing can replace it: holding it back is of no more use to anybody.
             attempt.draft.is_free = True
             return None

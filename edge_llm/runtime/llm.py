@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar, Unpack
 
 from edge_llm.config import EdgeConfig, LoadOptions
 from edge_llm.engine.host import ModelFacts
+from edge_llm.errors import RuntimeClosedError
 from edge_llm.runtime.async_llm import AsyncEdgeLLM
 from edge_llm.types import Answer, Chunk, Message, RequestOptions
 
@@ -84,6 +85,16 @@ class EdgeLLM:
         self._async.check_usable()
         return self._background.run(self._async.chat(messages, **options))
 
+    def answer_deferred(self) -> int:
+        """See `AsyncEdgeLLM.answer_deferred`."""
+        self._async.check_usable()
+        return self._background.run(self._async.answer_deferred())
+
+    def take_deferred(self, request_id: str | None = None) -> Answer | None:
+        """See `AsyncEdgeLLM.take_deferred`."""
+        self._async.check_usable()
+        return self._background.run(self._async.take_deferred(request_id))
+
     def stream(
         self, messages: str | Sequence[Message], **options: Unpack[RequestOptions]
     ) -> Generator[Chunk]:
@@ -114,6 +125,8 @@ class BackgroundLoop:
     """An event loop on a daemon thread of its own."""
 
     def __init__(self) -> None:
+        self._starting = threading.Lock()
+        self._is_closing = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="edge-llm-runtime", daemon=True
@@ -121,8 +134,16 @@ class BackgroundLoop:
         self._thread.start()
 
     def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Schedule `work`; the returned future may be waited for or cancelled from any thread."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        """Schedule `work`; the returned future may be waited for or cancelled from any thread.
+
+        Raises:
+            RuntimeClosedError: the loop ends; what is scheduled now would never run.
+        """
+        with self._starting:
+            if not self._is_closing:
+                return asyncio.run_coroutine_threadsafe(work, self._loop)
+        work.close()
+        raise RuntimeClosedError("this runtime is closed", hint="load the model again")
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`; an interrupt of the caller (Ctrl-C) cancels it."""
@@ -135,7 +156,9 @@ class BackgroundLoop:
 
     def close(self) -> None:
         """Let what runs come to its end, then stop the loop and its thread."""
-        self.run(_other_tasks_done())
+        with self._starting:
+            self._is_closing = True
+        asyncio.run_coroutine_threadsafe(_other_tasks_done(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

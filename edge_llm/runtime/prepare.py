@@ -9,10 +9,12 @@ from types import MappingProxyType
 from edge_llm.config import merge_sampling
 from edge_llm.engine.host import ModelFacts
 from edge_llm.engine.request import EngineRequest
+from edge_llm.errors import ContextLengthExceededError
 from edge_llm.prompt.thinking import ThinkingBudget, thinking_share
 from edge_llm.runtime.chat_request import ChatRequest
 from edge_llm.runtime.conversation import FittedPrompt, fit_conversation
 from edge_llm.runtime.local import LocalModel
+from edge_llm.runtime.passages import shorten
 from edge_llm.types import Message, SamplingParams
 
 NEVER = -100.0
@@ -25,6 +27,8 @@ class Prepared:
 
     request: EngineRequest
     fitted: FittedPrompt
+    compressed_tokens: int = 0
+    """How many tokens shorter the conversation was made."""
 
 
 def prepare(
@@ -53,6 +57,29 @@ def prepare(
     )
     plain = _engine_request(facts, fitted, params)
     return Prepared(_with_statistics(plain, facts, request.top_logprobs, measures), fitted)
+
+
+def prepare_passages(
+    model: LocalModel, request: ChatRequest, error: ContextLengthExceededError, *, measures: bool
+) -> Prepared:
+    """The request with the passages of its long texts that matter most, as many as fit.
+
+    Raises:
+        ContextLengthExceededError: `error`, where not even the rest fits.
+    """
+    for share in _SHARES:
+        kept = shorten(request.messages, share)
+        try:
+            found = prepare(model, request, kept, measures=measures)
+        except ContextLengthExceededError:
+            continue
+        saved = error.prompt_tokens - len(found.request.token_ids)
+        return replace(found, compressed_tokens=saved)
+    raise error
+
+
+_SHARES = (0.8, 0.6, 0.45, 0.3, 0.2, 0.1, 0.05, 0.0)
+"""Parts of what may go that are kept, tried in turn."""
 
 
 def _engine_request(

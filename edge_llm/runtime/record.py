@@ -12,7 +12,7 @@ from types import MappingProxyType
 from edge_llm.confidence.base import Score
 from edge_llm.errors import ContextLengthExceededError, EdgeLLMError, NoRouteError
 from edge_llm.routing.base import EscalationReason, Refusal, RoutingDecision, TierRefusal
-from edge_llm.runtime.attempt import LocalAttempt, TierAttempt
+from edge_llm.runtime.attempt import TierAttempt
 from edge_llm.runtime.cloud_attempt import CloudTierAttempt
 from edge_llm.types import Answer, Attempt, Timings, Usage
 
@@ -101,7 +101,8 @@ class Ledger:
             cached=False,
             trace_id=uuid.uuid4().hex,
             reasoning=transcript.reasoning,
-            dropped_messages=_dropped(attempt),
+            dropped_messages=attempt.dropped_messages,
+            compressed_tokens=attempt.compressed_tokens,
             logprobs=transcript.logprobs,
             wasted_tokens=self._wasted(attempt),
             redactions=self._redactions(),
@@ -155,10 +156,6 @@ def _as_refusal(score: Score | None) -> Refusal:
     if score is None:
         return Refusal(EscalationReason.LOW_CONFIDENCE)
     return Refusal(EscalationReason.LOW_CONFIDENCE, score.value, score.threshold, score.signal)
-
-
-def _dropped(attempt: TierAttempt) -> int:
-    return attempt.dropped_messages if isinstance(attempt, LocalAttempt) else 0
 
 
 def no_route(decision: RoutingDecision, max_tokens: int) -> EdgeLLMError:

@@ -39,6 +39,7 @@ from edge_llm.errors import (
 )
 from edge_llm.prompt.messages import messages_from
 from edge_llm.runtime.async_llm import AsyncEdgeLLM
+from edge_llm.runtime.deferred import DeferredQueue
 from edge_llm.runtime.llm import BackgroundLoop, EdgeLLM, shut_down
 from edge_llm.runtime.reading import read_answer
 from edge_llm.types import Answer, Chunk, Message, RequestOptions, ToolCall
@@ -158,6 +159,9 @@ class AsyncRemoteEdgeLLM(AsyncEdgeLLM):
         self._closed = True
         await self._client.close()
         self.close_blocking()
+
+    async def _deferred(self) -> DeferredQueue:
+        self._not_remote("the queue of deferred requests")
 
     def close_blocking(self) -> None:
         """End what runs with `RuntimeClosedError`; the server goes on."""

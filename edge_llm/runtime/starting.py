@@ -8,7 +8,12 @@ import logging
 from collections.abc import AsyncGenerator, Sequence
 
 from edge_llm.cloud.deadline import Deadline
-from edge_llm.errors import DeadlineExceededError, EdgeLLMError, NoRouteError
+from edge_llm.errors import (
+    ContextLengthExceededError,
+    DeadlineExceededError,
+    EdgeLLMError,
+    NoRouteError,
+)
 from edge_llm.routing.base import RoutingDecision
 from edge_llm.runtime.attempt import LocalAttempt, TierAttempt
 from edge_llm.runtime.chat_request import ChatRequest
@@ -18,6 +23,7 @@ from edge_llm.runtime.model_router import estimate_hardness
 from edge_llm.runtime.outgoing import NOTHING_MORE, Extra
 from edge_llm.runtime.outlet import Draft
 from edge_llm.runtime.record import Ledger, no_route
+from edge_llm.runtime.summarise import summarise_oldest
 from edge_llm.runtime.tier_set import TierSet
 from edge_llm.runtime.tiers import LocalTier, RemoteTier, Tier
 from edge_llm.runtime.watch import DraftWatch, Standards, signal_for
@@ -63,6 +69,8 @@ class Starter:
             NoRouteError: no tier may have it.
         """
         everything = self._tiers.tiers
+        if self._request.overflow == "summarise":
+            await self._summarise()
         if not self._tiers.escalates:
             return everything[0]
         decision = await self._route(everything)
@@ -72,6 +80,22 @@ class Starter:
         if decision.tier is None:
             raise no_route(decision, self._request.max_tokens or 1)
         return self._tiers.tier(decision.tier)
+
+    async def _summarise(self) -> None:
+        """Sum up the oldest turns for the first local tier, where the whole does not fit there."""
+        tier = next(self._tiers.local_tiers, None)
+        if tier is None:
+            return
+        async with in_time(self._request):
+            try:
+                await asyncio.to_thread(self._book.prepared, tier)
+            except ContextLengthExceededError:
+                model = tier.model
+                room = model.facts.max_model_len - (self._request.max_tokens or 1)
+                shorter = await summarise_oldest(model, self._request.messages, room)
+                if shorter is not None:
+                    with contextlib.suppress(ContextLengthExceededError):
+                        await asyncio.to_thread(self._book.replace, tier, shorter)
 
     async def better(self, attempt: TierAttempt) -> Tier | None:
         """The next tier up that no rule keeps from the request; None when there is none."""
@@ -151,6 +175,7 @@ class Starter:
             draft,
         )
         self._ledger.add(attempt)
+        self._tiers.live.add(attempt)
         attempt.start()
         return attempt
 
@@ -168,8 +193,9 @@ class Starter:
             prepared.request,
             opens_thinking=prepared.fitted.prompt.opens_thinking,
             shows_logprobs=self._request.top_logprobs is not None,
-            dropped_messages=prepared.fitted.dropped_messages,
         )
+        attempt.dropped_messages = prepared.fitted.dropped_messages
+        attempt.compressed_tokens = prepared.compressed_tokens
         self._ledger.add(attempt)
         return attempt
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from edge_llm.cloud.gate import is_offline
 from edge_llm.config import EscalationConfig
 from edge_llm.device.network import has_network
-from edge_llm.errors import StoreError
+from edge_llm.errors import RuntimeClosedError, StoreError
 from edge_llm.routing.base import HealthFacts, RoutingDecision, RoutingFacts
 from edge_llm.routing.chain import RoutingChain
 from edge_llm.runtime.chat_request import ChatRequest
+from edge_llm.runtime.cloud_attempt import CloudTierAttempt
 from edge_llm.runtime.health import HealthMeter
 from edge_llm.runtime.limits import TierTimes
 from edge_llm.runtime.outgoing import Door
@@ -35,6 +37,9 @@ class TierSet:
     """None where no tier is elsewhere."""
     health: HealthMeter = field(default_factory=HealthMeter)
     times: TierTimes = field(default_factory=TierTimes)
+    live: set[CloudTierAttempt] = field(default_factory=set)
+    """Requests to endpoints that may be under way."""
+    is_closed: threading.Event = field(default_factory=threading.Event)
     is_cut_off: Callable[[], bool] = is_cut_off
 
     @property
@@ -49,6 +54,9 @@ class TierSet:
 
     def close_blocking(self) -> None:
         """Stop the engines and free their models; blocks for one step of each at most."""
+        self.is_closed.set()
+        for attempt in list(self.live):
+            attempt.end(RuntimeClosedError("the runtime was closed"))
         for tier in self.local_tiers:
             tier.model.close()
         if self.door is not None and self.door.budget is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from edge_llm.routing.base import Need, TierFacts
 from edge_llm.routing.capability import LANGUAGE
 from edge_llm.runtime.chat_request import ChatRequest
 from edge_llm.runtime.local import LocalModel
-from edge_llm.runtime.prepare import Prepared, prepare
+from edge_llm.runtime.prepare import Prepared, prepare, prepare_passages
+from edge_llm.types import Message
 
 LOCAL_CAPABILITIES = frozenset({"logprobs"})
 
@@ -62,6 +64,8 @@ class TierBook:
         self._request = request
         self._measures = measures
         self._expected_s = expected_s
+        self._full_count: int | None = None
+        """Tokens of the caller's own conversation, where a shorter one stands in for it."""
         self._prepared: dict[str, Prepared | ContextLengthExceededError] = {}
 
     def prepared(self, tier: LocalTier) -> Prepared:
@@ -77,11 +81,35 @@ class TierBook:
                     tier.model, self._request, measures=self._measures
                 )
             except ContextLengthExceededError as error:
-                self._prepared[tier.name] = error
+                self._prepared[tier.name] = self._shortened(tier, error)
         found = self._prepared[tier.name]
         if isinstance(found, ContextLengthExceededError):
             raise found
         return found
+
+    def _shortened(
+        self, tier: LocalTier, error: ContextLengthExceededError
+    ) -> Prepared | ContextLengthExceededError:
+        if self._request.overflow != "passages":
+            return error
+        try:
+            return prepare_passages(tier.model, self._request, error, measures=self._measures)
+        except ContextLengthExceededError:
+            return error
+
+    def replace(self, tier: LocalTier, messages: Sequence[Message]) -> None:
+        """Let a tier have a shorter conversation than the caller's.
+
+        Raises:
+            ContextLengthExceededError: that does not fit either.
+        """
+        before = self._prepared.get(tier.name)
+        found = prepare(tier.model, self._request, messages, measures=self._measures)
+        if isinstance(before, ContextLengthExceededError):
+            saved = before.prompt_tokens - len(found.request.token_ids)
+            self._full_count = before.prompt_tokens
+            found = dataclasses.replace(found, compressed_tokens=saved)
+        self._prepared[tier.name] = found
 
     def facts(self, tier: Tier) -> TierFacts:
         """The tier as routing sees it.
@@ -131,11 +159,13 @@ class TierBook:
 
     def known_count(self) -> int:
         """Tokens by a local tier's count where there is one, else estimated from the texts."""
+        if self._full_count is not None:
+            return self._full_count
         for found in self._prepared.values():
             if isinstance(found, ContextLengthExceededError):
                 return found.prompt_tokens
             if not found.fitted.dropped_messages:
-                return len(found.request.token_ids)
+                return len(found.request.token_ids) + found.compressed_tokens
         request = self._request
         return estimate_prompt_tokens(
             CloudRequest(request.messages, request.label, tools=request.tools)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 import time
 from typing import Any
 
@@ -15,6 +16,7 @@ from edge_llm.errors import (
     ContextLengthExceededError,
     DeadlineExceededError,
     NoRouteError,
+    RuntimeClosedError,
 )
 from edge_llm.types import Answer
 from tests.support.cloud_server import CloudServer
@@ -428,3 +430,43 @@ def test_the_record_is_plain_json_with_all_it_cost() -> None:
     assert remote["cost_usd"] == record["cost_usd"]
     assert record["usage"]["prompt_tokens"] == local["prompt_tokens"] + 9
     assert record["hold_s"] >= 0
+
+
+def test_an_empty_answer_of_the_cloud_is_worth_less_than_the_draft() -> None:
+    with hybrid(DoubtfulBackend(SURE, unsure=0.9), "finish stop\nusage 9 0\ndone") as (llm, _):
+        answer = llm.chat("x")
+
+    assert (answer.text, answer.route, answer.degraded) == (SURE, "local", True)
+
+
+def test_closing_ends_requests_that_wait_for_the_cloud() -> None:
+    with hybrid(DoubtfulBackend(SURE, unsure=0.9), HANG) as (llm, server):
+        errors: list[BaseException] = []
+
+        def ask() -> None:
+            try:
+                llm.chat("x")
+            except RuntimeClosedError as error:
+                errors.append(error)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        end = time.monotonic() + 20
+        while not server.requests and time.monotonic() < end:
+            time.sleep(0.01)
+        llm.close()
+        asking.join(20)
+
+        assert not asking.is_alive()
+    assert len(errors) == 1
+
+
+def test_a_cloud_that_asks_to_come_back_in_an_hour_is_not_waited_for() -> None:
+    later = "status 429 retry-after=3600\nbody {}"
+    with CloudServer(later) as server:
+        patience = {"total_s": 1.0}
+        tiers = [LOCAL, cloud(server, max_retries=2, timeouts=patience)]
+        with hybrid(DoubtfulBackend(SURE, unsure=0.9), tiers=tiers) as (llm, _):
+            answer = llm.chat("x")
+
+    assert (answer.text, answer.degraded) == (SURE, True)
