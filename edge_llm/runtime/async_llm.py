@@ -16,8 +16,8 @@ from edge_llm.engine.host import ModelFacts
 from edge_llm.errors import EdgeLLMError, RuntimeClosedError, RuntimeForkedError
 from edge_llm.runtime.build import check_tiers, open_tiers
 from edge_llm.runtime.chat_request import parse_request
-from edge_llm.runtime.deferred import DeferredQueue, open_deferred_queue
-from edge_llm.runtime.deferring import QUEUE_FILE, answer_waiting, can_wait, store, take
+from edge_llm.runtime.deferred import QUEUE_FILE, DeferredQueue, open_deferred_queue
+from edge_llm.runtime.deferring import answer_waiting, can_wait, store, take
 from edge_llm.runtime.flow import Flow
 from edge_llm.runtime.local import LocalModel, load_local_model
 from edge_llm.runtime.starting import in_time

@@ -21,13 +21,11 @@ from edge_llm.errors import (
     NoRouteError,
     UnsupportedParameterError,
 )
-from edge_llm.runtime.deferred import DeferredQueue
+from edge_llm.runtime.deferred import QUEUE_FILE, DeferredQueue
 from edge_llm.runtime.reading import read_answer
 from edge_llm.types import Answer, Message, RequestOptions
 
 logger = logging.getLogger(__name__)
-
-QUEUE_FILE = "deferred.sqlite3"
 
 RETRY_S = 60.0
 """How long a request that could not be answered waits for the next attempt."""

@@ -19,7 +19,7 @@ from edge_llm.store import open_store
 DAY = 86_400.0
 START = 1_795_348_800.0
 LIMITS = BudgetConfig(daily_usd=1.0, monthly_usd=3.0, daily_bytes=1000, monthly_bytes=3000)
-CENTS = st.integers(0, 120)
+CENTS = st.integers(0, 60)
 
 
 class Charge:
@@ -114,6 +114,15 @@ class BudgetMachine(RuleBasedStateMachine):
             after = self.budget.status()
             assert (after.left_usd or 0) <= (before.left_usd or 0) + 1e-9
             assert (after.left_bytes or 0) <= (before.left_bytes or 0)
+
+    @rule(target=open_charges, cents=CENTS)
+    def reserve_in_a_glitch(self, cents: int) -> tuple[Reservation | None, Charge]:
+        self.see()
+        self.budget.reserve(0.0, 0)
+        self.now -= DAY
+        reserved = self.reserve(cents)
+        self.now += DAY
+        return reserved
 
     @rule()
     def start_again(self) -> None:
