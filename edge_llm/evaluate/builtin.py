@@ -93,11 +93,12 @@ def is_right(case: EvaluationCase, answer: Answer) -> bool:
 
 
 def certainty(answer: Answer) -> dict[str, float]:
-    """Mean and least log-probability of the tokens, in nats; 0 is certain."""
-    found = [one.logprob for one in answer.logprobs or () if one.logprob is not None]
-    if not found:
-        return {"mean_logprob": 0.0, "min_logprob": 0.0}
-    return {"mean_logprob": sum(found) / len(found), "min_logprob": min(found)}
+    """Mean and least log-probability of the tokens, in nats, and what the runtime itself scored."""
+    found = [one.logprob for one in answer.logprobs or () if one.logprob is not None] or [0.0]
+    scores = {"mean_logprob": sum(found) / len(found), "min_logprob": min(found)}
+    if answer.score is not None and answer.signal is not None:
+        scores[answer.signal] = answer.score
+    return scores
 
 
 def summarise(outcomes: Sequence[Outcome]) -> BuiltinScore:

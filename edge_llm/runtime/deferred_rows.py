@@ -137,11 +137,9 @@ def change(
     **columns: str | float | None,
 ) -> None:
     """Move a row to a state, with the given columns set."""
-    values = {"state": state, **columns}
-    for name, value in zip(
-        ("changed_wall_s", "changed_running_s", "changed_boot_id"), _flat(now), strict=True
-    ):
-        values[name] = value
+    values: dict[str, str | float | None] = {"state": state, **columns}
+    values["changed_wall_s"], values["changed_running_s"] = now.wall_s, now.running_s
+    values["changed_boot_id"] = now.boot_id
     sets = ", ".join(f"{name} = ?" for name in values)
     rows.execute(f"UPDATE deferred SET {sets} WHERE id = ?", (*values.values(), entry.id))
 
@@ -179,4 +177,17 @@ def _flat(moment: Moment) -> tuple[float, float, str]:
 
 def _entry(row: tuple[Any, ...]) -> Entry:
     created, changed = Moment(*row[9:12]), Moment(*row[12:15])
-    return Entry(row[0], DeferredState(row[1]), *row[2:9], created, changed)
+    request, answer, error, attempts, token, expires_in_s, wait_s = row[2:9]
+    return Entry(
+        id=row[0],
+        state=DeferredState(row[1]),
+        request=request,
+        answer=answer,
+        error=error,
+        attempts=attempts,
+        token=token,
+        expires_in_s=expires_in_s,
+        wait_s=wait_s,
+        created=created,
+        changed=changed,
+    )

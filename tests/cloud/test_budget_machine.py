@@ -122,7 +122,7 @@ class BudgetMachine(RuleBasedStateMachine):
         self.now -= DAY
         reserved = self.reserve(cents)
         self.now += DAY
-        return reserved
+        return reserved  # type: ignore[return-value]
 
     @rule()
     def start_again(self) -> None:
