@@ -51,7 +51,15 @@ class LoopRequest:
 class InProcessHost(ModelHost):
     """A loaded model on an engine thread of its own."""
 
-    def __init__(self, name: str, backend: Backend, loop: EngineLoop, template: str | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        backend: Backend,
+        loop: EngineLoop,
+        template: str | None,
+        sampling: Mapping[str, float] | None = None,
+    ) -> None:
+        """`sampling` is for a model that recommends none itself."""
         self._loop = loop
         self._encoder = create_encoder(backend.info, backend.tokenizer, template)
         self._facts = ModelFacts(
@@ -59,7 +67,7 @@ class InProcessHost(ModelHost):
             file_format=backend.info.file_format,
             architecture=backend.info.architecture,
             max_model_len=backend.capabilities.max_model_len,
-            sampling=recommended_sampling(backend.info),
+            sampling=recommended_sampling(backend.info.sampling or sampling or {}),
             thinking_close=thinking_close(self._encoder),
             memory=backend.info.memory,
             eog_ids=backend.tokenizer.eog_ids,
@@ -119,7 +127,8 @@ def open_in_process(settings: HostSettings) -> InProcessHost:
     loop = EngineLoop(lambda: load_engine(settings))
     backend = loop.open()
     try:
-        host = InProcessHost(settings.reference.name, backend, loop, settings.template)
+        reference = settings.reference
+        host = InProcessHost(reference.name, backend, loop, settings.template, reference.sampling)
         if settings.config.system_prompt is not None:
             host.pin_system_prompt(settings.config.system_prompt)
         return host
@@ -160,10 +169,10 @@ def create_encoder(info: ModelInfo, tokenizer: Tokenizer, override: str | None) 
     return PromptEncoder(tokenizer, template)
 
 
-def recommended_sampling(info: ModelInfo) -> SamplingParams:
+def recommended_sampling(sampling: Mapping[str, float]) -> SamplingParams:
     """Our defaults, with what the model's makers recommend put over them."""
     known = {f.name for f in fields(SamplingParams)}
-    recommended = {k: v for k, v in info.sampling.items() if k in known}
+    recommended = {k: v for k, v in sampling.items() if k in known}
     return merge_sampling(SamplingParams(), recommended)
 
 

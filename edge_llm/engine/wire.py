@@ -63,6 +63,7 @@ def pack_settings(settings: HostSettings) -> Packet:
     return {
         "name": settings.reference.name,
         "path": str(settings.reference.path.absolute()),
+        "sampling": dict(settings.reference.sampling),
         "config": asdict(settings.config),
         "template": settings.template,
     }
@@ -70,7 +71,7 @@ def pack_settings(settings: HostSettings) -> Packet:
 
 def unpack_settings(packet: Packet) -> HostSettings:
     """The settings that `pack_settings` took."""
-    reference = ModelLocation(packet["name"], Path(packet["path"]))
+    reference = ModelLocation(packet["name"], Path(packet["path"]), packet["sampling"])
     return HostSettings(reference, EdgeConfig(**packet["config"]), packet["template"])
 
 

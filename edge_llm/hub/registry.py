@@ -142,6 +142,14 @@ def repositories(reference: ModelReference) -> tuple[str, ...]:
     return found
 
 
+def sampling_of(repo: str) -> dict[str, float]:
+    """What the makers of a repository's model recommend; empty where the catalogue has none."""
+    for model in load_registry().models.values():
+        if repo in (*model.gguf, *model.onnx, model.base):
+            return dict(model.sampling)
+    return {}
+
+
 def _model(
     name: str,
     entry: Mapping[str, Any],

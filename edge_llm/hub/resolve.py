@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
@@ -16,7 +17,7 @@ from edge_llm.hub.installed import InstalledModel, find_installed
 from edge_llm.hub.onnx_folder import find_model
 from edge_llm.hub.packaged import models_folder
 from edge_llm.hub.reference import ModelReference, parse_reference
-from edge_llm.hub.registry import repositories
+from edge_llm.hub.registry import repositories, sampling_of
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ class ModelLocation:
     name: str
     """What answers are labelled with."""
     path: Path
+    sampling: Mapping[str, float] = field(default_factory=dict)
+    """What the catalogue knows its makers to recommend; for files that say nothing themselves."""
 
 
 def resolve_model(reference: str) -> ModelLocation:
@@ -57,7 +60,8 @@ def resolve_model(reference: str) -> ModelLocation:
     if parsed.kind == "path":
         return _existing(reference, Path(reference).expanduser())
     model = find_pulled(parsed)
-    return ModelLocation(model.name, model.path.absolute())
+    sampling = sampling_of(model.folder.name)
+    return ModelLocation(model.name, model.path.absolute(), sampling)
 
 
 def find_pulled(reference: ModelReference) -> InstalledModel:

@@ -134,11 +134,12 @@ def test_settings_arrive_with_an_absolute_path(
         provider="qnn",
         provider_options={"soc_model": "60"},
     )
-    settings = HostSettings(ModelLocation("m", Path("m.gguf")), config, "{{ messages }}")
+    location = ModelLocation("m", Path("m.gguf"), {"temperature": 0.3})
+    settings = HostSettings(location, config, "{{ messages }}")
 
     arrived = wire.unpack_settings(through_pipe(wire.pack_settings(settings)))
 
-    assert arrived == replace(settings, reference=ModelLocation("m", tmp_path / "m.gguf"))
+    assert arrived == replace(settings, reference=replace(location, path=tmp_path / "m.gguf"))
 
 
 @pytest.mark.parametrize(

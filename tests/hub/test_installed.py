@@ -16,8 +16,11 @@ from edge_llm.hub.pull_plan import guess_memory, plan_pull
 from edge_llm.hub.reference import parse_reference
 from edge_llm.hub.registry import repositories
 from edge_llm.hub.resolve import resolve_model
+from edge_llm.runtime.llm import EdgeLLM
+from edge_llm.types import SamplingParams
 from tests.hub.conftest import REPO
 from tests.hub.test_pull import Seen, content
+from tests.support.gguf_files import TinySpec, build_gguf, tiny_metadata, tiny_tensors
 from tests.support.hub_server import HubServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -155,3 +158,26 @@ def test_the_cache_is_where_the_library_has_it(environ: dict[str, str], expected
         check=True,
     )
     assert done.stdout.strip() == expected
+
+
+@pytest.mark.parametrize("worker", [False, True])
+def test_the_catalogue_recommends_sampling_where_the_file_does_not(
+    hub: HubServer, worker: bool
+) -> None:
+    metadata = [key for key in tiny_metadata(TinySpec()) if "sampling" not in key.name]
+    model = build_gguf(metadata, tiny_tensors(TinySpec()))
+    hub.add_repo("LiquidAI/LFM2-350M-GGUF", {"LFM2-350M-Q4_0.gguf": model})
+    fetch("lfm2-350m")
+
+    with EdgeLLM("lfm2-350m", context_size=64, worker=worker) as llm:
+        sampling = llm.facts.sampling
+
+    assert (sampling.temperature, sampling.min_p, sampling.repetition_penalty) == (0.3, 0.15, 1.05)
+
+
+def test_the_files_own_recommendation_goes_first(hub: HubServer) -> None:
+    hub.add_repo("LiquidAI/LFM2-350M-GGUF", {"LFM2-350M-Q4_0.gguf": content(hub)})
+    fetch("lfm2-350m")
+
+    with EdgeLLM("lfm2-350m", context_size=64) as llm:
+        assert llm.facts.sampling == SamplingParams(temperature=0.5)

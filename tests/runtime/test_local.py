@@ -71,9 +71,9 @@ def test_a_template_that_does_not_parse_is_an_error(tmp_path: Path) -> None:
 
 
 def test_recommended_sampling_comes_from_the_file() -> None:
-    info = ModelInfo("m", "llama", None, {"temperature": 0.6, "top_k": 20, "unheard_of": 1.0})
+    found = {"temperature": 0.6, "top_k": 20, "unheard_of": 1.0}
 
-    assert recommended_sampling(info) == SamplingParams(temperature=0.6, top_k=20)
+    assert recommended_sampling(found) == SamplingParams(temperature=0.6, top_k=20)
 
 
 def test_a_file_that_is_no_model_says_so(tmp_path: Path) -> None:
