@@ -10,6 +10,9 @@ from edge_llm.device.memory import describe_bytes
 
 _TABLES = ("tensor_types", "contexts")
 _LAST = "warnings"
+_LABELS = {"file_bytes": "file size", "state_bytes": "state of a sequence"}
+_ABSENT = {"problem": "none", "experts": "none"}
+"""What it means that nothing is there, where that says something."""
 
 
 def show(record: Mapping[str, Any]) -> None:
@@ -90,12 +93,12 @@ def _context_rows(contexts: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, 
 
 
 def _label(name: str) -> str:
-    return name.removesuffix("_bytes").replace("_", " ")
+    return _LABELS.get(name) or name.removesuffix("_bytes").replace("_", " ")
 
 
 def _text(name: str, value: object) -> str:
     if value is None or value == "":
-        return "none" if name == "problem" else "not said"
+        return _ABSENT.get(name, "not said")
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):

@@ -69,10 +69,10 @@ def verify(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Hash the files again and compare them with what the hub promised."""
-    from edge_llm.cli import models_store as command
+    """Hash the files again and compare them with what was promised."""
+    from edge_llm.cli import models_verify as command
 
-    command.verify(reference, as_json=as_json)
+    command.run(reference, as_json=as_json)
 
 
 @models_app.command("export")

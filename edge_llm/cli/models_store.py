@@ -1,32 +1,27 @@
-"""`edge-llm models rm | verify | export | import`: what happens to pulled models."""
+"""`edge-llm models rm | export | import`: what happens to pulled models."""
 
 from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from edge_llm.cli.models_installed import describe_pulled
 from edge_llm.cli.output import printable
-from edge_llm.cli.table import print_json, print_table
+from edge_llm.cli.table import print_json
 from edge_llm.device.memory import describe_bytes
 from edge_llm.errors import (
     ConfigError,
-    ModelIntegrityError,
     ModelNotFoundError,
     ModelNotInstalledError,
 )
-from edge_llm.hub.imports import forget_import, verify_import
-from edge_llm.hub.installed import InstalledModel, installed_models
+from edge_llm.hub.imports import forget_import
 from edge_llm.hub.manage import (
-    FileCheck,
     export_model,
     import_folder,
     remove_model,
     remove_partials,
-    verify_model,
 )
 from edge_llm.hub.reference import ModelReference, parse_reference
 from edge_llm.hub.registry import repositories
@@ -40,7 +35,7 @@ def remove(reference: str, *, yes: bool, as_json: bool) -> None:
         ConfigError: there is nobody to ask, and no `--yes`.
         ModelError: it is not here, or cannot be removed.
     """
-    parsed = _parse(reference)
+    parsed = parse_listed(reference)
     if parsed.kind == "import":
         forget_import(parsed.name)
         _say(as_json, {"removed": parsed.name, "freed_bytes": 0}, f"forgot {parsed.name}")
@@ -67,44 +62,19 @@ def remove(reference: str, *, yes: bool, as_json: bool) -> None:
     )
 
 
-def verify(reference: str | None, *, as_json: bool) -> None:
-    """Hash one model again, or all.
-
-    Raises:
-        ModelIntegrityError: a file is not what was promised.
-        ModelError: the model is not here, or cannot be read.
-    """
-    progress = Progress("checking")
-    if reference is not None:
-        parsed = _parse(reference)
-        if parsed.kind == "import":
-            verify_import(parsed.name)
-            _say(as_json, {"model": parsed.name, "state": "whole"}, f"{parsed.name}: whole")
-            return
-        models = [find_pulled(parsed)]
-    else:
-        models = installed_models()
-    checks: list[tuple[InstalledModel, list[FileCheck]]] = []
-    for model in models:
-        checks.append((model, verify_model(model, progress.show)))
-    progress.clear()
-    _print_checks(checks, as_json=as_json)
-    damaged = [model for model, found in checks if _state(found) == "damaged"]
-    if damaged:
-        again = "; ".join(
-            f"edge-llm models rm {model.reference} --yes && edge-llm pull {model.reference}"
-            for model in damaged
-        )
-        raise ModelIntegrityError(f"{len(damaged)} of {len(models)} models are damaged", hint=again)
-
-
 def export(reference: str, folder: str, *, as_json: bool) -> None:
     """Copy a pulled model into a new folder.
 
     Raises:
         ModelError: it is not here, is damaged, or cannot be written there.
     """
-    model = find_pulled(_parse(reference))
+    parsed = parse_listed(reference)
+    if parsed.kind == "import":
+        raise ModelNotFoundError(
+            f"{reference!r} belongs to another program",
+            hint="copy it there, or pull the model and export that",
+        )
+    model = find_pulled(parsed)
     target = Path(folder).expanduser().absolute()
     progress = Progress("copying")
     size = export_model(model, target, progress.show)
@@ -133,7 +103,13 @@ def import_exported(source: str, *, as_json: bool) -> None:
     )
 
 
-def _parse(reference: str) -> ModelReference:
+def parse_listed(reference: str) -> ModelReference:
+    """A reference to a model that `edge-llm models` lists as pulled or imported.
+
+    Raises:
+        ModelReferenceError: it has no form that a model can have.
+        ModelNotFoundError: it is the built-in one, or a path.
+    """
     parsed = parse_reference(reference)
     if parsed.kind in ("builtin", "path"):
         raise ModelNotFoundError(
@@ -141,37 +117,6 @@ def _parse(reference: str) -> ModelReference:
             hint="this is for models that 'edge-llm models' lists",
         )
     return parsed
-
-
-def _print_checks(
-    checks: Sequence[tuple[InstalledModel, list[FileCheck]]], *, as_json: bool
-) -> None:
-    if as_json or not sys.stdout.isatty():
-        records = [
-            describe_pulled(model)
-            | {
-                "state": _state(found),
-                "files": [
-                    {"path": one.path, "bytes": one.num_bytes, "state": one.state} for one in found
-                ],
-            }
-            for model, found in checks
-        ]
-        print_json({"models": records})
-        return
-    if not checks:
-        print("no model was pulled yet")
-        return
-    rows = [
-        (printable(model.reference), describe_bytes(model.num_bytes), _state(found))
-        for model, found in checks
-    ]
-    print_table(("model", "size", "state"), rows)
-
-
-def _state(found: Sequence[FileCheck]) -> str:
-    states = {check.state for check in found}
-    return next(state for state in ("damaged", "unknown", "whole") if state in states)
 
 
 def _say(as_json: bool, record: dict[str, Any], text: str) -> None:

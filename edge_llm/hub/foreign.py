@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from edge_llm.errors import ModelNotFoundError, ModelReferenceError, did_you_mean
+
+logger = logging.getLogger(__name__)
 
 OLLAMA, LMSTUDIO = "ollama:", "lmstudio:"
 FOREIGN_PREFIXES = (OLLAMA, LMSTUDIO)
@@ -70,9 +73,9 @@ def store_at(folder: Path) -> ForeignStore:
     from edge_llm.hub.lmstudio_store import LMStudioStore
     from edge_llm.hub.ollama_store import OllamaStore
 
-    if (folder / "blobs").is_dir():
+    if is_readable_folder(folder / "blobs"):
         return OllamaStore(folder)
-    if folder.is_dir():
+    if is_readable_folder(folder):
         return LMStudioStore(folder)
     raise ModelNotFoundError(
         f"there is no folder {str(folder)!r}",
@@ -95,6 +98,18 @@ def store_of(name: str, stores: Sequence[ForeignStore]) -> ForeignStore:
         f"{name!r} names no model: it is not in {looked}",
         hint=did_you_mean(name, known) if known else "set OLLAMA_MODELS, or give --store FOLDER",
     )
+
+
+def is_readable_folder(path: Path) -> bool:
+    """Whether a folder is there and may be looked into; says so where it is there and may not."""
+    try:
+        if path.is_dir():
+            next(path.iterdir(), None)
+            return True
+        return False
+    except OSError as exc:
+        logger.warning("models in %s are not seen: %s", path, exc.strerror or exc)
+        return False
 
 
 def is_foreign(name: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge_llm.errors import ModelFormatError, ModelNotFoundError
-from edge_llm.hub.foreign import LMSTUDIO, ForeignFile
+from edge_llm.hub.foreign import LMSTUDIO, ForeignFile, is_readable_folder
 from edge_llm.hub.gguf_split import MAX_PARTS, named_part, part_paths
 
 _POINTER = ".lmstudio-home-pointer"
@@ -22,7 +22,7 @@ def lmstudio_folders(home: Path) -> list[Path]:
     """Where LM Studio keeps models on this machine: where it was told to, and its usual places."""
     homes = [*_pointed_home(home), home / ".lmstudio", home / ".cache" / "lm-studio"]
     places = [place for base in homes for place in (*_set_folder(base), base / "models")]
-    return [place for place in dict.fromkeys(places) if place.is_dir()]
+    return [place for place in dict.fromkeys(places) if is_readable_folder(place)]
 
 
 class LMStudioStore:

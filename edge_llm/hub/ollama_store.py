@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_llm.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError
-from edge_llm.hub.foreign import OLLAMA, ForeignFile
+from edge_llm.hub.foreign import OLLAMA, ForeignFile, is_readable_folder
 
 MAX_MANIFEST_BYTES = 4 << 20
 """Manifests of models in thousands of tensors stay below 1 MB."""
@@ -44,7 +44,7 @@ def ollama_folders(environ: Mapping[str, str], home: Path) -> list[Path]:
     else:
         # Second: the service that Ollama's installer sets up on Linux.
         places = [home / ".ollama" / "models", Path("/usr/share/ollama/.ollama/models")]
-    return [place for place in places if (place / "blobs").is_dir()]
+    return [place for place in places if is_readable_folder(place / "blobs")]
 
 
 class OllamaStore:

@@ -69,7 +69,9 @@ def test_an_imported_model_is_asked_inspected_verified_and_forgotten(home: Path)
     answer = result("chat", "-m", "ollama:tiny", "-n", "2", "--context-size", "256", "--json", "x")
     assert answer["model"] == name
     assert result("inspect", name)["path"] == imported["path"]
-    assert result("models", "verify", name)["state"] == "whole"
+    assert [m["state"] for m in result("models", "verify", name)["models"]] == ["whole"]
+    assert [m["reference"] for m in result("models", "verify")["models"]] == [name]
+    assert edge_llm("models", "export", name, str(home / "stick")).returncode == 3
     assert result("models", "import")["models"][1]["imported"] is True
     assert result("models", "rm", name, "--yes")["removed"] == name
     assert Path(imported["path"]).is_file()
@@ -115,6 +117,10 @@ def test_a_model_that_moved_is_an_error_that_says_what_to_do(home: Path) -> None
     assert done.returncode == 3
     assert "is gone" in done.stderr
     assert "edge-llm models rm ollama:tiny:latest" in done.stderr
+    checked = edge_llm("models", "verify")
+    assert checked.returncode == 3
+    assert json.loads(checked.stdout)["models"][0]["state"] == "damaged"
+    assert "edge-llm models import ollama:tiny:latest" in checked.stderr
 
 
 def test_a_folder_is_still_an_exported_model(tmp_path: Path) -> None:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
+from random import Random
 from struct import pack
 
 import pytest
 
-from edge_llm.errors import ModelFormatError, TruncatedModelError
-from edge_llm.hub.byte_source import FIRST_WINDOW_BYTES, MAX_WINDOW_BYTES, RangeSource
-from edge_llm.hub.gguf import read_gguf
+from edge_llm.errors import EdgeLLMError, ModelFormatError, TruncatedModelError
+from edge_llm.hub.byte_source import (
+    FIRST_WINDOW_BYTES,
+    MAX_WINDOW_BYTES,
+    ByteSource,
+    RangeSource,
+    WholeSource,
+)
+from edge_llm.hub.gguf import check_loadable, read_gguf
 from edge_llm.hub.gguf_parse import parse_gguf
+from edge_llm.prompt.gguf_vocabulary import GGUFVocabulary
 from tests.support.gguf_files import TinySpec, tiny_model, write_tiny_model
+from tests.support.gguf_mutants import load_base, mutants
 
 
 class Server:
@@ -91,3 +101,30 @@ def test_a_file_too_small_for_a_header_is_named(size: int) -> None:
 
     with pytest.raises(ModelFormatError):
         parse_gguf(Path("tiny"), RangeSource("tiny", size, Server(data)))
+
+
+def outcome(source: ByteSource) -> str:
+    """What becomes of a file: its facts, or the error."""
+    try:
+        parsed = parse_gguf(Path("m.gguf"), source)
+        check_loadable(parsed)
+        vocabulary = GGUFVocabulary(parsed)
+    except EdgeLLMError as error:
+        return f"{type(error).__name__}: {error.message}"
+    return f"{sorted(parsed.tensors)} {vocabulary.eog_ids}"
+
+
+def test_damaged_files_are_judged_the_same_from_windows(tmp_path: Path) -> None:
+    base = load_base(write_tiny_model(tmp_path / "base.gguf"))
+    rng = Random(7)
+
+    outcomes = Counter[bool]()
+    for mutant in mutants(base, 300, seed=7):
+        whole = outcome(WholeSource(mutant.data))
+        server = Server(mutant.data, most=rng.choice((50, 1000, 1 << 20)))
+        windows = outcome(RangeSource("m.gguf", len(mutant.data), server))
+        outcomes[windows == whole] += 1
+        # Only what claims more than any header has is found out earlier, by another error.
+        assert windows == whole or "claims more than" in windows, mutant.label
+
+    assert outcomes[True] > 280

@@ -179,6 +179,15 @@ def test_stores_are_found_where_the_programs_keep_them(tmp_path: Path, tree: Oll
     assert find_stores({"OLLAMA_MODELS": str(tmp_path / "gone")}, tmp_path / "x") == []
 
 
+def test_a_store_that_cannot_be_looked_into_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # A name that is too long fails as a folder without permission does, for any user.
+    assert find_stores({"OLLAMA_MODELS": "x" * 5000}, tmp_path) == []
+
+    assert "are not seen: File name too long" in caplog.text
+
+
 def test_lm_studio_lists_models_once_and_no_vision_parts(tmp_path: Path) -> None:
     names = [
         "acme/Tiny-GGUF/tiny-Q4_K_M.gguf",
