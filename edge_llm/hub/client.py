@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from edge_llm.errors import (
+    HubOfflineError,
     ModelAccessError,
     ModelDownloadError,
     ModelIntegrityError,
     ModelRangeError,
-    HubOfflineError,
 )
 from edge_llm.hub.client_errors import map_hub_errors
 

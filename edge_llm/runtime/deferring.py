@@ -21,7 +21,7 @@ from edge_llm.errors import (
     NoRouteError,
     UnsupportedParameterError,
 )
-from edge_llm.runtime.deferred import QUEUE_FILE, DeferredQueue
+from edge_llm.runtime.deferred import DeferredQueue
 from edge_llm.runtime.reading import read_answer
 from edge_llm.types import Answer, Message, RequestOptions
 

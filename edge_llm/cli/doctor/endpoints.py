@@ -11,20 +11,54 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 from urllib.parse import urlsplit
 
 import edge_llm
 from edge_llm.cli.doctor.finding import Finding, Section
 from edge_llm.cli.doctor.redact import token_files
+from edge_llm.cloud.keys import read_key
+from edge_llm.config import EdgeConfig
+from edge_llm.errors import CloudAuthError
+from edge_llm.runtime.build import tier_configs
+from edge_llm.runtime.endpoints import create_endpoint
 
 TIMEOUT_S = 5.0
 _LOOPBACK = re.compile(r"localhost|127(?:\.\d{1,3}){3}|::1")
 MOST_SKEW_S = 60.0
 """Signed addresses of downloads, and tokens of some services, are refused beyond some minutes."""
+
+
+class Advice(NamedTuple):
+    """What it means for the user when a server fails, and what helps."""
+
+    unreachable: str
+    unreachable_fix: str
+    refused: str
+    refused_fix: str
+    failing: str
+    failing_fix: str
+
+
+HUB_ADVICE = Advice(
+    "models that are not here cannot be pulled; those that are here run",
+    "curl -I {url}; check the network, HTTPS_PROXY and HF_ENDPOINT",
+    "gated models cannot be pulled, and open ones may be refused with it",
+    "set HF_TOKEN to a new one from https://huggingface.co/settings/tokens, or unset it",
+    "it is there and does not do what a model hub does",
+    "check HF_ENDPOINT, or wait and try again",
+)
+TIER_ADVICE = Advice(
+    "requests that need this tier fall back to the local model, or fail",
+    "curl -I {url}; check the network, HTTPS_PROXY and the tier's base_url",
+    "every request to this tier is refused",
+    "put a valid key into {source}",
+    "it is there and does not answer as an OpenAI-compatible server does",
+    "check the tier's base_url, or wait and try again",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +69,11 @@ class Endpoint:
     url: str
     probe: str
     """Path that needs no key, or, where `key` is set, only a valid one."""
-    key: str | None = None
+    key: str | None = field(default=None, repr=False)
     key_source: str = ""
+    key_header: str = "Authorization"
+    """Header of the key; `Authorization` has `Bearer` before it."""
+    advice: Advice = HUB_ADVICE
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +90,49 @@ class EndpointCheck:
     problem: str | None = None
 
 
-def configured_endpoints(environ: Mapping[str, str] | None = None) -> tuple[Endpoint, ...]:
-    """Every server that this installation would speak to."""
+def configured_endpoints(
+    config: EdgeConfig, environ: Mapping[str, str] | None = None
+) -> tuple[Endpoint, ...]:
+    """Every server that this installation would speak to: the hub, and the endpoints of tiers."""
     given = os.environ if environ is None else environ
+    return (_hub(given), *_of_tiers(config, given))
+
+
+def _hub(given: Mapping[str, str]) -> Endpoint:
     base = (given.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
     key, source = _hub_token(given)
     probe = "/api/whoami-v2" if key else "/api/models?limit=1"
-    return (Endpoint("model hub", base, probe, key, source),)
+    return Endpoint("model hub", base, probe, key, source)
+
+
+def _of_tiers(config: EdgeConfig, environ: Mapping[str, str]) -> Iterator[Endpoint]:
+    for tier in tier_configs(config):
+        for table in tier.endpoints:
+            endpoint = create_endpoint(table)
+            source = endpoint.key
+            place = "" if source is None else source.file or f"${source.env}"
+            try:
+                key = read_key(endpoint, environ)
+            except CloudAuthError:
+                key = None
+                place = f"{place}, which holds none"
+            yield Endpoint(
+                name=f"{tier.name}/{endpoint.name}",
+                url=endpoint.base_url.rstrip("/"),
+                probe="/models",
+                key=None if key is None else key.text,
+                key_source=place,
+                key_header="Authorization" if source is None else source.header,
+                advice=TIER_ADVICE,
+            )
 
 
 def check_endpoint(endpoint: Endpoint, timeout_s: float = TIMEOUT_S) -> EndpointCheck:
     """Ask once. Redirects are not followed: the key must not go to another server."""
     headers = {"User-Agent": f"edge-llm/{edge_llm.__version__}"}
     if endpoint.key:
-        headers["Authorization"] = f"Bearer {endpoint.key}"
+        scheme = "Bearer " if endpoint.key_header.lower() == "authorization" else ""
+        headers[endpoint.key_header] = scheme + endpoint.key
     opener = urllib.request.build_opener(_StayHere)
     started = time.monotonic()
     try:
@@ -182,8 +248,8 @@ def _findings(endpoint: Endpoint, check: EndpointCheck) -> Iterator[Finding]:
             "warning",
             endpoint.name,
             f"{host} cannot be reached: {check.problem}",
-            "models that are not here cannot be pulled; those that are here run",
-            f"curl -I {endpoint.url}; check the network, HTTPS_PROXY and HF_ENDPOINT",
+            endpoint.advice.unreachable,
+            endpoint.advice.unreachable_fix.format(url=endpoint.url),
         )
         return
     if check.key_valid is False:
@@ -191,16 +257,16 @@ def _findings(endpoint: Endpoint, check: EndpointCheck) -> Iterator[Finding]:
             "error",
             endpoint.name,
             f"{host} refuses the key from {endpoint.key_source}",
-            "gated models cannot be pulled, and open ones may be refused with it",
-            "set HF_TOKEN to a new one from https://huggingface.co/settings/tokens, or unset it",
+            endpoint.advice.refused,
+            endpoint.advice.refused_fix.format(source=endpoint.key_source),
         )
     elif check.status is not None and check.status >= 400:
         yield Finding(
             "warning",
             endpoint.name,
             f"{host} answers with status {check.status}",
-            "it is there and does not do what a model hub does",
-            "check HF_ENDPOINT, or wait and try again",
+            endpoint.advice.failing,
+            endpoint.advice.failing_fix,
         )
     if check.clock_skew_s is not None and abs(check.clock_skew_s) > MOST_SKEW_S:
         side = "ahead of" if check.clock_skew_s > 0 else "behind"

@@ -65,7 +65,7 @@ def examine(*, online: bool = False) -> list[Section]:
         settings,
     ]
     if online:
-        sections.append(examine_endpoints(configured_endpoints(), is_offline=is_offline()))
+        sections.append(examine_endpoints(configured_endpoints(config), is_offline=is_offline()))
     return sections
 
 

@@ -17,6 +17,7 @@ from edge_llm.cli.doctor.endpoints import (
     configured_endpoints,
     examine_endpoints,
 )
+from edge_llm.config import EdgeConfig, load_config
 from tests.cli.test_chat import COMMAND
 
 
@@ -64,10 +65,12 @@ def hub() -> Iterator[Hub]:
 
 
 def test_the_hub_is_the_endpoint_that_is_configured(hub: Hub) -> None:
-    (endpoint,) = configured_endpoints({"HF_ENDPOINT": hub.url + "/", "HF_TOKEN": " hf_abc "})
+    (endpoint,) = configured_endpoints(
+        EdgeConfig(), {"HF_ENDPOINT": hub.url + "/", "HF_TOKEN": " hf_abc "}
+    )
 
     assert endpoint == Endpoint("model hub", hub.url, "/api/whoami-v2", "hf_abc", "HF_TOKEN")
-    (default,) = configured_endpoints({"HF_HOME": "/nowhere"})
+    (default,) = configured_endpoints(EdgeConfig(), {"HF_HOME": "/nowhere"})
     assert (default.url, default.key) == ("https://huggingface.co", None)
 
 
@@ -151,3 +154,43 @@ def test_the_command_asks_only_when_told_to(hub: Hub) -> None:
         assert len(hub.asked) == len(arguments) - 1
 
     assert record["endpoints"]["model hub"]["key_valid"] is True
+
+
+def test_endpoints_of_tiers_are_asked_with_their_own_keys(hub: Hub) -> None:
+    """A key goes to its endpoint alone, in its header, and no record shows it."""
+    config = load_config(
+        {
+            "tiers": [
+                {"name": "local", "model": "builtin"},
+                {
+                    "name": "cloud",
+                    "base_url": hub.url + "/v1",
+                    "model": "m",
+                    "key_env": "CLOUD_KEY",
+                },
+            ]
+        },
+        {},
+    )
+    environ = {"CLOUD_KEY": "sk-hidden-from-all", "HF_ENDPOINT": "http://127.0.0.1:9"}
+
+    endpoints = configured_endpoints(config, environ)
+    hub.status = 401
+    section = examine_endpoints(endpoints)
+
+    assert ("/v1/models", "Bearer sk-hidden-from-all") in hub.asked
+    assert "sk-hidden" not in repr(endpoints) + repr(section)
+    (refused,) = [f for f in section.findings if "refuses the key" in f.what]
+    assert "CLOUD_KEY" in refused.what
+    assert section.facts["cloud/cloud"]["key_valid"] is False
+
+
+def test_a_tier_whose_key_is_not_there_says_so(hub: Hub) -> None:
+    config = load_config(
+        {"cloud_url": hub.url, "cloud_model": "m", "cloud_key_env": "NOT_THERE"}, {}
+    )
+
+    (_, endpoint) = configured_endpoints(config, {})
+
+    assert endpoint.key is None
+    assert endpoint.key_source == "$NOT_THERE, which holds none"

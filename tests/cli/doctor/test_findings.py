@@ -191,7 +191,9 @@ def test_a_setting_that_needs_another_is_judged_beside_it() -> None:
     alone = {"EDGE_LLM_PROVIDER_OPTIONS": "api_key=hidden,soc=60"}
     both = {**alone, "EDGE_LLM_PROVIDER": "qnn"}
 
-    assert [f.severity for f in examine_settings(explain_config(alone), alone).findings] == ["error"]
+    assert [f.severity for f in examine_settings(explain_config(alone), alone).findings] == [
+        "error"
+    ]
     section = examine_settings(explain_config(both), both)
     assert section.findings == []
     shown = section.facts["settings"]["provider_options"]["value"]
