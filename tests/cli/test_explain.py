@@ -1,12 +1,15 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from edge_llm.cli.explain import _REASONS, explain
 from edge_llm.routing.base import EscalationReason
 from edge_llm.types import Answer, Attempt, Timings, Usage
+from tests.support.cloud_server import CloudServer
+from tests.support.hybrid import CLOUD_ANSWER
 
 LOCAL = Attempt("local", "local", "small", "deferred", "unsure", 40, 2, 0.035)
 CLOUD = Attempt("cloud/first", "cloud", "large", "answered", None, 45, 60, 1.2, 0.0012)
@@ -68,6 +71,34 @@ def test_what_nobody_knows_the_price_of_is_not_free() -> None:
 def test_every_reason_has_words(reason: EscalationReason) -> None:
     assert str(reason) in _REASONS
     assert explain(answer(reason=str(reason)))[1].startswith("it moved on because")
+
+
+TOML = """
+[escalation]
+rules = [{ tag = "up", tier = "cloud" }]
+[privacy]
+label = "allow"
+"""
+
+
+def test_tiers_by_flags_and_file_with_an_account_on_standard_error(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(TOML)
+    with CloudServer(CLOUD_ANSWER) as server:
+        common = [
+            sys.executable, "-m", "edge_llm", "chat", "--config", str(tmp_path / "c.toml"),
+            "--cloud-url", server.url, "--cloud-model", "m", "--tag", "up",
+        ]  # fmt: skip
+        told = subprocess.run(
+            [*common, "--explain", "why?"], capture_output=True, text=True, timeout=100
+        )
+        record = subprocess.run(
+            [*common, "--json", "why?"], capture_output=True, text=True, timeout=100
+        )
+
+    assert told.returncode == 0, told.stderr
+    assert told.stdout == "From the cloud.\n"
+    assert "a rule of the configuration gives such tasks to another tier" in told.stderr
+    assert json.loads(record.stdout)["attempts"][0]["tier"] == "cloud"
 
 
 @pytest.fixture(scope="module")

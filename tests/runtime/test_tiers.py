@@ -1,7 +1,6 @@
 """Tiers in configuration, and what decides between them beside the draft itself."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -247,10 +246,9 @@ def test_one_local_model_alone_needs_no_rules_and_takes_every_option() -> None:
     assert (refused.degraded, refused.reason) == (True, "validator")
 
 
-def test_waiting_for_a_budget_error_names_the_limit(tmp_path: Path) -> None:
+def test_where_only_the_cloud_could_answer_the_error_names_the_budget(tmp_path: Path) -> None:
     small = DoubtfulBackend("?", capabilities=fake_capabilities(max_model_len=64))
     prices = {"input_usd": 1000.0, "output_usd": 1000.0}
-    started = time.monotonic()
     with (
         CloudServer(CLOUD_ANSWER) as server,
         hybrid(
@@ -262,5 +260,3 @@ def test_waiting_for_a_budget_error_names_the_limit(tmp_path: Path) -> None:
         pytest.raises((NoRouteError, BudgetExceededError), match="budget"),
     ):
         llm.chat("x" * 100)
-
-    assert time.monotonic() - started < 30
