@@ -1,4 +1,4 @@
-"""Every setting with what holds and who said so, for people who look for the reason of something."""
+"""Every setting with what holds and who said so, for people who look for a reason."""
 
 from __future__ import annotations
 
