@@ -140,7 +140,7 @@ def measure(cases: Iterable[Case], threads: int) -> dict[str, Figure]:
         outcomes[case] = run(case, threads)
         speeds.append(measure_machine(threads))
     speed = best_of(speeds)
-    figures = {"bandwidth": figure([s.bandwidth / 1e9 for s in speeds], "GB/s")}
+    figures = {"bandwidth": figure([speed.bandwidth / 1e9], "GB/s")}
     for name, rate in speed.kernels.items():
         figures[f"kernel.{name}"] = figure([rate / 1e9], "GB/s")
     for case, outcome in outcomes.items():

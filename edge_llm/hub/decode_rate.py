@@ -9,7 +9,7 @@ _OVERLAP = 1.5
 """How far reading and multiplying overlap: 1 is one after the other, infinity is the longer of both
 alone. Fitted to products whose weights come from memory, on one and on two cores."""
 
-_ATTENTION = 0.3
+_ATTENTION = 0.2
 """Speed of attention over keys and values in F16, to a product with a matrix in F16: after each of
 its dot products comes an exponential. Fitted to heads of 64 numbers."""
 

@@ -20,6 +20,9 @@ from edge_llm.hub.gguf_types import GGUFArray, TensorInfo
 _ROWS_ALONE = ("token_embd.", "per_layer_token_embd.", "position_embd.", "token_types.")
 """Tables of which a token reads one row."""
 
+_WORK: dict[KVCacheType, float] = {"f16": 1.0, "q8_0": 2.0}
+"""Work for each byte of keys and values: it is done by number, and a byte holds twice as many."""
+
 _PERIODS = {
     "gemma2": 2,
     "gemma3": 6,
@@ -50,7 +53,7 @@ def gguf_decode_cost(file: GGUFFile, kv_cache_type: KVCacheType = "f16") -> Deco
         kv_bytes=sum(size for layer, size in enumerate(by_layer) if layer not in slides),
         window_bytes=sum(size for layer, size in enumerate(by_layer) if layer in slides),
         window=window,
-        heads_per_kv_head=heads / kv_heads if kv_heads else 1.0,
+        heads_per_kv_head=_WORK[kv_cache_type] * (heads / kv_heads if kv_heads else 1.0),
         state_bytes=2 * recurrent_bytes(file, one),
         num_layers=info.num_layers,
     )
