@@ -106,15 +106,21 @@ def _read_table(path: Path) -> dict[str, Any]:
 def _borrow(chosen: Mapping[str, Any], own: Grammar, home: Grammar) -> dict[str, Any]:
     """What is out of scope, and small talk: `chosen` from that of the home, then one's own.
 
+    Lines that have one of the strings `without` in them stay behind.
+
     Raises:
         ValueError: the home has no such texts.
     """
     kinds: list[str] = chosen.get("refused", [])
+    unfit: list[str] = chosen.get("without", [])
     replies: list[str] = chosen.get("small_talk", [])
     known = {talk.reply: talk for talk in home.small_talk}
     for name in (*kinds, *replies):
         if name not in home.refused and name not in known:
             raise ValueError(f"[from_home] {name!r} is not of the home")
-    refused = {kind: home.refused[kind] for kind in kinds} | own.refused
+    refused = {
+        kind: tuple(line for line in home.refused[kind] if not any(map(line.__contains__, unfit)))
+        for kind in kinds
+    }
     talk: tuple[SmallTalk, ...] = (*(known[reply] for reply in replies), *own.small_talk)
-    return {"refused": refused, "small_talk": talk}
+    return {"refused": refused | own.refused, "small_talk": talk}
