@@ -57,9 +57,8 @@ def _coverage_curve(
     judged: Judged, score: Callable[[Reply], float]
 ) -> tuple[list[float], list[float]]:
     ordered = sorted(judged, key=lambda pair: score(pair[0]), reverse=True)
-    kept, served, coverage, accuracy = 0, 0, [], []
-    for _, serves in ordered:
-        kept += 1
+    served, coverage, accuracy = 0, [], []
+    for kept, (_, serves) in enumerate(ordered, 1):
         served += serves
         coverage.append(kept / len(ordered))
         accuracy.append(served / kept)

@@ -65,6 +65,7 @@ def _spread(repeats: Sequence[Sequence[float]], middle: Sequence[float]) -> list
 
 
 def open_pyplot() -> Any:
+    """The drawing library without a window; None, said aloud, where it is not installed."""
     try:
         import matplotlib
     except ModuleNotFoundError:
@@ -78,6 +79,7 @@ def open_pyplot() -> Any:
 
 
 def save_plot(figure: Any, axes: Any, path: Path) -> None:
+    """Write a figure in the style of all of ours."""
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[0]:

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scripts.builtin.export import VERSION
+from scripts.builtin.domain import HOME, load_domain
 from scripts.builtin.generator import group_patterns
-from scripts.builtin.grammar import load_grammar
 
 _TEMPLATE = Path(__file__).parent / "card.md"
 _SUITES = (
@@ -37,11 +36,12 @@ def write_card(result: Path, run_dir: Path, path: Path) -> None:
     record: dict[str, Any] = json.loads(last)
     summary: dict[str, Any] = json.loads((run_dir / "summary.json").read_text())
     figures: dict[str, Any] = record["figures"]
-    grammar = load_grammar()
-    num_trained = sum(map(len, group_patterns(held_out=False).values()))
+    domain = load_domain(HOME)
+    grammar = domain.grammar
+    num_trained = sum(map(len, group_patterns(domain, held_out=False).values()))
     text = _TEMPLATE.read_text(encoding="utf-8")
     values = {
-        "version": VERSION,
+        "version": domain.about.version,
         "parameters": f"{summary['parameters']:,}",
         "size_mb": f"{_size(path.parent / 'edge-llm-builtin-q8_0.gguf') / 1e6:.1f}",
         "half_mb": f"{_size(path.parent / 'edge-llm-builtin-f16.gguf') / 1e6:.1f}",

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from scripts.builtin.chat import CHAT_TEMPLATE, END, Message, render_body, render_prompt
+from scripts.builtin.conversations import Conversation
+from scripts.builtin.domain import Domain
 from scripts.builtin.export import load_model
-from scripts.builtin.generator import Conversation, Generator
+from scripts.builtin.generator import Generator
 from scripts.builtin.model import Transformer
 from scripts.builtin.runner import MAX_ANSWER_TOKENS, Runner
 from scripts.builtin.tokenizer import load_tokenizer
@@ -27,7 +29,7 @@ NUM_TOKENIZED = 2000
 NUM_COMPARED = 40
 
 
-def check_export(run_dir: Path, path: Path) -> None:
+def check_export(run_dir: Path, path: Path, domain: Domain) -> None:
     """Prints how far llama.cpp and torch agree.
 
     Raises:
@@ -36,7 +38,8 @@ def check_export(run_dir: Path, path: Path) -> None:
     torch.set_num_threads(1)
     tokenizer = load_tokenizer(run_dir / "tokenizer.json")
     runner = Runner(path, keep_logits=True)
-    conversations = list(itertools.islice(Generator("check"), NUM_TOKENIZED))
+    generator = Generator("check", domain=domain)
+    conversations = list(itertools.islice(generator, NUM_TOKENIZED))
     for conversation in conversations:
         _check_tokens(tokenizer, runner, conversation)
         _check_template(conversation.messages)

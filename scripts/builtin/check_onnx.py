@@ -15,6 +15,7 @@ import numpy as np
 from gguf import GGMLQuantizationType as Kind
 
 from scripts.builtin.chat import render_prompt
+from scripts.builtin.domain import Domain
 from scripts.builtin.export_onnx import FILE_NAME, write_folder
 from scripts.builtin.generator import Generator
 from scripts.builtin.gguf_copy import copy_gguf, read_gguf
@@ -27,14 +28,16 @@ CLOSE = 0.01
 """Two logits nearer than this may change places: which one wins is nobody's mistake."""
 
 
-def check_onnx(gguf_path: Path, folder: Path, work_dir: Path, *, count: int) -> None:
+def check_onnx(
+    gguf_path: Path, folder: Path, work_dir: Path, domain: Domain, *, count: int
+) -> None:
     """Prints how far the two agree on `count` generated conversations.
 
     Raises:
         ValueError: a text has other tokens, or a clear choice between two tokens differs.
     """
     shipped = OnnxRunner(folder / FILE_NAME)
-    prompts = _draw_prompts(Runner(gguf_path), shipped, count)
+    prompts = _draw_prompts(Runner(gguf_path), shipped, domain, count)
     _compare_logits(gguf_path, shipped, prompts[:NUM_COMPARED])
     for kind in (Kind.F32, Kind.F16):
         differing = _compare_kind(gguf_path, work_dir, kind, prompts)
@@ -63,9 +66,10 @@ class Differing:
         )
 
 
-def _draw_prompts(llama: Runner, onnx: OnnxRunner, count: int) -> list[str]:
+def _draw_prompts(llama: Runner, onnx: OnnxRunner, domain: Domain, count: int) -> list[str]:
     prompts = []
-    for conversation in itertools.islice(Generator("check-onnx"), max(NUM_TOKENIZED, count)):
+    generator = Generator("check-onnx", domain=domain)
+    for conversation in itertools.islice(generator, max(NUM_TOKENIZED, count)):
         whole = render_prompt(conversation.messages)
         if llama.tokenize(whole) != onnx.tokenize(whole):
             raise ValueError(f"llama.cpp and tokenizers have other tokens for {whole!r}")

@@ -10,6 +10,7 @@ import itertools
 import json
 import math
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +24,10 @@ from edge_llm.prompt.parse import OutputParser, TextDelta
 from edge_llm.runtime.local import LocalModel, LocalRun, load_local_model
 from edge_llm.types import SamplingParams
 from scripts.builtin.chat import Message
-from scripts.builtin.generator import Conversation, Generator, Kind, Source
-from scripts.builtin.intents import INTENT_SLOTS, SlotType, ToolCall, find_faults, slot_type
+from scripts.builtin.conversations import Conversation, Kind, Source
+from scripts.builtin.domain import Domain, load_domain
+from scripts.builtin.generator import Generator
+from scripts.builtin.intents import ToolCall
 
 MAX_TOKENS = 320
 AT_ONCE = 16
@@ -93,6 +96,7 @@ class Case:
 
     conversation: Conversation
     reply: Reply
+    domain: Domain
 
     @property
     def asked(self) -> str:
@@ -116,13 +120,22 @@ class Case:
     @property
     def is_valid(self) -> bool:
         """It says something, and every call is one of the table with slots of the right type."""
-        faults = [fault for call in self.reply.calls for fault in find_faults(call)]
+        calls = self.reply.calls
+        faults = [fault for call in calls for fault in self.domain.intents.find_faults(call)]
         return bool(self.reply.text.strip()) and "<|" not in self.reply.text and not faults
 
     @property
     def has_copied(self) -> bool:
         """Whether every name, area and text that was said is in the calls, letter by letter."""
-        return _copied(self.expected.calls) == _copied(self.reply.calls)
+        return self._copied(self.expected.calls) == self._copied(self.reply.calls)
+
+    def _copied(self, calls: Iterable[ToolCall]) -> list[tuple[str, object]]:
+        return [
+            (slot, value)
+            for call in calls
+            for slot, value in sorted(call.arguments.items())
+            if (kind := self.domain.intents.slot_type(call.name, slot)) and kind.is_copied
+        ]
 
 
 class Examiner:
@@ -223,9 +236,15 @@ async def _events(run: LocalRun) -> AsyncIterator[SequenceEvent]:
         run.abort()
 
 
-def draw_cases(source: Source, count: int, seed: int) -> list[Conversation]:
-    """Conversations of another seed than training has: none is shared but by chance."""
-    return list(itertools.islice(Generator(f"evaluate/{seed}", source), count))
+def draw_cases(
+    source: Source, count: int, seed: int, domain: Domain | None = None
+) -> list[Conversation]:
+    """Conversations of another seed than training has: none is shared but by chance.
+
+    Raises:
+        ValueError: the domain has no texts for what `source` asks for.
+    """
+    return list(itertools.islice(Generator(f"evaluate/{seed}", source, domain), count))
 
 
 def to_asked(conversation: Conversation) -> Asked:
@@ -246,12 +265,14 @@ def run_suite(
     count: int,
     seed: int,
     *,
+    domain: Domain | None = None,
     told: Callable[[int], None] = lambda _: None,
 ) -> list[Case]:
     """`count` conversations of `source`, answered; those that do not fit are left out."""
-    drawn = [c for c in draw_cases(source, count, seed) if _fits(examiner, c)]
+    domain = domain or load_domain()
+    drawn = [c for c in draw_cases(source, count, seed, domain) if _fits(examiner, c)]
     replies = examiner.ask(map(to_asked, drawn), told=told)
-    return [Case(c, reply) for c, reply in zip(drawn, replies, strict=True)]
+    return [Case(c, reply, domain) for c, reply in zip(drawn, replies, strict=True)]
 
 
 def auroc(higher: Sequence[float], lower: Sequence[float]) -> float:
@@ -269,20 +290,46 @@ def auroc(higher: Sequence[float], lower: Sequence[float]) -> float:
     return (total - n * (n + 1) / 2) / (n * m) if n and m else math.nan
 
 
-def evaluate(path: Path, *, count: int, seed: int) -> None:
-    """Prints the scores of the model at `path` as JSON, with a few failures of each suite."""
+def evaluate(path: Path, domain: Domain, *, count: int, seed: int) -> None:
+    """Prints the scores of the model at `path` as JSON, with a few failures of each suite.
+
+    A suite that the domain has no texts for is null.
+    """
     examiner = Examiner(str(path))
-    report: dict[str, object] = {}
+    suites: dict[str, list[Case]] = {}
     for name, source in SUITES.items():
-        cases = run_suite(examiner, source, count, seed)
-        wrong = [case for case in cases if not case.is_right]
-        report[name] = {
-            "right": 1 - len(wrong) / max(1, len(cases)),
-            "invalid": sum(not case.is_valid for case in cases),
-            "failures": [[c.asked, c.reply.calls, c.reply.text, c.reply.unsure] for c in wrong[:9]],
-        }
+        if has_texts(domain, source):
+            suites[name] = run_suite(examiner, source, count, seed, domain=domain)
     examiner.close()
+    report: dict[str, object] = {
+        name: _summarise(suites[name]) if name in suites else None for name in SUITES
+    }
+    home, refused = suites.get("test patterns", []), suites.get("out of scope, test lines", [])
+    report["AUROC of being unsure, out of scope against test patterns"] = auroc(
+        [case.reply.unsure for case in refused], [case.reply.unsure for case in home]
+    )
     print(json.dumps(report, indent=1, ensure_ascii=False))
+
+
+def has_texts(domain: Domain, source: Source) -> bool:
+    """Whether conversations of `source` can be drawn from `domain`."""
+    try:
+        Generator(0, source, domain)
+    except ValueError:
+        return False
+    return True
+
+
+def _summarise(cases: Sequence[Case]) -> dict[str, object]:
+    wrong = [case for case in cases if not case.is_right]
+    weak = Counter(case.conversation.topic for case in wrong if case.conversation.topic)
+    drawn = Counter(case.conversation.topic for case in cases)
+    return {
+        "right": 1 - len(wrong) / max(1, len(cases)),
+        "invalid": sum(not case.is_valid for case in cases),
+        "wrong most often": {t: f"{n} of {drawn[t]}" for t, n in weak.most_common(5)},
+        "failures": [[c.asked, c.reply.calls, c.reply.text, c.reply.unsure] for c in wrong[:9]],
+    }
 
 
 def _fits(examiner: Examiner, conversation: Conversation) -> bool:
@@ -292,15 +339,6 @@ def _fits(examiner: Examiner, conversation: Conversation) -> bool:
     except ContextLengthExceededError:
         return False
     return len(prompt.token_ids) + MAX_TOKENS <= examiner.model.facts.max_model_len
-
-
-def _copied(calls: Iterable[ToolCall]) -> list[tuple[str, object]]:
-    return [
-        (slot, value)
-        for call in calls
-        for slot, value in sorted(call.arguments.items())
-        if slot in INTENT_SLOTS.get(call.name, ()) and slot_type(call.name, slot) is SlotType.TEXT
-    ]
 
 
 def _to_openai(message: Message, index: int) -> dict[str, Any]:

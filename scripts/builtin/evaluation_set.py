@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from scripts.builtin.generator import Conversation, Generator, Kind, Source
+from scripts.builtin.conversations import Conversation, Kind, Source
+from scripts.builtin.generator import Generator
 
 SEED = "shipped evaluation"
 SUITES = {

@@ -12,10 +12,8 @@ from gguf import GGMLQuantizationType as Kind
 from numpy.typing import NDArray
 
 from scripts.builtin.chat import CHAT_TEMPLATE, END, END_OF_TEXT, SPECIAL_TOKENS, UNSURE, UNSURE_KEY
+from scripts.builtin.domain import About
 from scripts.builtin.model import ModelConfig, Transformer
-
-VERSION = "0.2"
-DESCRIPTION = "Commands of a smart home to Home Assistant intents; unsure of everything else."
 
 _FILE_TYPES = {
     Kind.Q8_0: gguf.LlamaFileType.MOSTLY_Q8_0,
@@ -32,12 +30,12 @@ def load_model(run_dir: Path) -> Transformer:
     return model
 
 
-def export_gguf(run_dir: Path, path: Path, kind: Kind = Kind.Q8_0) -> None:
+def export_gguf(run_dir: Path, path: Path, about: About, kind: Kind = Kind.Q8_0) -> None:
     """Writes the checkpoint of `run_dir` to `path`: matrices as `kind`, norms as float32."""
     model = load_model(run_dir)
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = gguf.GGUFWriter(path, "llama")
-    _write_about(writer)
+    _write_about(writer, about)
     _write_shape(writer, model, kind)
     _write_tokenizer(writer, run_dir / "tokenizer.json")
     for name, tensor in name_tensors(model).items():
@@ -70,12 +68,13 @@ def name_tensors(model: Transformer) -> dict[str, NDArray[np.float32]]:
     return {name: weight.detach().float().contiguous().numpy() for name, weight in tensors.items()}
 
 
-def _write_about(writer: gguf.GGUFWriter) -> None:
-    writer.add_name("edge-llm-builtin")
-    writer.add_version(VERSION)
-    writer.add_license("apache-2.0")
-    writer.add_description(DESCRIPTION)
-    writer.add_languages(["en"])
+def _write_about(writer: gguf.GGUFWriter, about: About) -> None:
+    writer.add_name(about.name)
+    writer.add_version(about.version)
+    if about.license:
+        writer.add_license(about.license)
+    writer.add_description(about.description)
+    writer.add_languages([about.language])
     # Read by llama.cpp as the default of its sampler: the model is meant to be greedy.
     writer.add_float32("general.sampling.temp", 0.0)
 

@@ -17,6 +17,7 @@ from tokenizers import AddedToken, Tokenizer
 
 from edge_llm.quantize import QuantizeOptions, quantize_onnx
 from scripts.builtin.chat import UNSURE_KEY
+from scripts.builtin.domain import Domain, load_domain
 from scripts.builtin.generator import Generator
 from scripts.builtin.gguf_copy import GGUFModel, read_gguf
 from scripts.builtin.onnx_graph import DecoderShape, build_decoder
@@ -32,8 +33,12 @@ _NUM_COMPARED = 40
 """Conversations that the result and its float32 form are compared on."""
 
 
-def export_onnx(gguf_path: Path, folder: Path, float_folder: Path) -> None:
+def export_onnx(
+    gguf_path: Path, folder: Path, float_folder: Path, domain: Domain | None = None
+) -> None:
     """Writes the model in the file `gguf_path` to `folder`, and in float32 to `float_folder`.
+
+    The two are compared on texts of `domain`, the home if none is given.
 
     Raises:
         QuantizationRefusedError: the two do not compute the same; nothing was replaced.
@@ -45,7 +50,7 @@ def export_onnx(gguf_path: Path, folder: Path, float_folder: Path) -> None:
         # Not q8: where a processor has no dot products of bytes, as in a Raspberry Pi 4, that
         # unpacks all weights for every token.
         QuantizeOptions("disk8", block_size=_BLOCK_SIZE),
-        text=_sample_text(),
+        text=_sample_text(domain or load_domain()),
         max_kl=_SAME,
         replace=True,
         file_name=FILE_NAME,
@@ -53,8 +58,8 @@ def export_onnx(gguf_path: Path, folder: Path, float_folder: Path) -> None:
     print(json.dumps(report.record(), indent=1))
 
 
-def _sample_text() -> str:
-    conversations = itertools.islice(Generator("export"), _NUM_COMPARED)
+def _sample_text(domain: Domain) -> str:
+    conversations = itertools.islice(Generator("export", domain=domain), _NUM_COMPARED)
     return "\n".join(message.content for c in conversations for message in c.messages)
 
 

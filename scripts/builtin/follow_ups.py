@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from scripts.builtin.fillers import FILLERS
 from scripts.builtin.grammar import Form
+from scripts.builtin.home_fillers import FILLERS
 from scripts.builtin.intents import SlotValue, ToolCall
 from scripts.builtin.sentences import Command, Copy, Draft, Piece, finish
 from scripts.builtin.templates import split_words
@@ -47,7 +47,8 @@ _AGAIN_IN = split_words(
 _CORRECTED = split_words(
     "no, {}|no {}|no i meant {}|i meant {}|sorry, {}|sorry i meant {}|actually {}|not that, {}|"
     "{} instead|no no, {}|wrong one, {}|wait, {}|i said {}|oops, {}|make that {}|no, i said {}|"
-    "nope, {}|rather {}|i mean {}|not there, {}|that's wrong, i meant {}|correction, {}|no not that one, {}"
+    "nope, {}|rather {}|i mean {}|not there, {}|that's wrong, i meant {}|correction, {}|"
+    "no not that one, {}"
 )
 _CHANGED = split_words(
     "make it {}|no, {}|make that {}|actually {}|change it to {}|{} instead|no i said {}|"

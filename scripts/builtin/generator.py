@@ -9,17 +9,16 @@ from __future__ import annotations
 import hashlib
 import itertools
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Iterable, Iterator
 
 from scripts.builtin import out_of_scope, speech
 from scripts.builtin.chat import Message, render_body, render_tools
+from scripts.builtin.conversations import Conversation, Kind, Source
+from scripts.builtin.domain import Domain, load_domain
 from scripts.builtin.follow_ups import REPEATABLE, follow_up
-from scripts.builtin.grammar import Form, Pattern, is_held_out, load_grammar
+from scripts.builtin.grammar import Form, Pattern, is_held_out
 from scripts.builtin.homes import HomeNames, describe_home
-from scripts.builtin.intents import INTENT_SLOTS
-from scripts.builtin.prompts import FOREIGN_TOOLS, SYSTEM_PROMPTS, tell_time
+from scripts.builtin.prompts import FOREIGN_TOOLS, tell_time
 from scripts.builtin.sentences import (
     Command,
     Draft,
@@ -30,62 +29,6 @@ from scripts.builtin.sentences import (
     make_polite,
 )
 from scripts.builtin.words import Names
-
-
-class Kind(Enum):
-    """What the last user turn of a conversation asks for."""
-
-    COMMAND = "command"
-    ABSENT = "command to what the home lacks"
-    UNOFFERED = "command without a tool for it"
-    SMALL_TALK = "small talk"
-    REFUSED = "out of scope"
-    FOLLOW_UP = "follow-up"
-    TOOL_RESULT = "tool result"
-    TIME = "time in the prompt"
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where conversations are drawn from."""
-
-    held_out: bool = False
-    """Only lines of the grammar that are kept from training."""
-    unseen_names: bool = False
-    bare: bool = False
-    """Only one user turn: no system turn, no tools and no history."""
-    slips: float | None = None
-    """Share of words with a slip; None: as in training, none in most sentences."""
-    kinds: tuple[Kind, ...] = ()
-    """Only these; empty: all, as in training."""
-    num_commands: int = 0
-    """Commands in a sentence; 0: as in training, one in most."""
-    has_home: bool | None = None
-    """Whether the system turn lists a home; None: as in training."""
-
-
-@dataclass(frozen=True, slots=True)
-class Conversation:
-    """Messages that end with the assistant turn to be learned or tested."""
-
-    messages: tuple[Message, ...]
-    kind: Kind
-    topic: str = ""
-    """The intent of the first call of the last turn, or the kind of out-of-scope sentence."""
-
-
-INTENT_WEIGHTS: dict[str, float] = {
-    "HassTurnOn": 6,
-    "HassTurnOff": 6,
-    "HassGetState": 5,
-    "HassLightSet": 4,
-    "HassClimateSetTemperature": 3,
-    "HassSetPosition": 2,
-    "HassStartTimer": 2,
-    "HassSetVolumeRelative": 1.5,
-    "HassMediaSearchAndPlay": 1.5,
-}
-"""How often an intent is drawn, against 1 for the others."""
 
 KIND_WEIGHTS: dict[Kind, float] = {
     Kind.COMMAND: 46,
@@ -107,24 +50,45 @@ _BAD_RESULTS = (
     "failed",
     '{"error": "timeout"}',
 )
-_TIME_INTENTS = frozenset({"HassGetCurrentTime", "HassGetCurrentDate"})
+_TOLD = ("time", "date")
 
 
 class Generator:
-    """Draws conversations from one `Source` and one seed."""
+    """Draws conversations of a domain, the home if none is given, from one source and one seed."""
 
-    def __init__(self, seed: int | str, source: Source | None = None) -> None:
+    def __init__(
+        self, seed: int | str, source: Source | None = None, domain: Domain | None = None
+    ) -> None:
+        """Raises ValueError where the domain has no texts for what `source` asks for."""
         self.source = source or Source()
+        self.domain = domain or load_domain()
         self.rng = random.Random(f"{seed}/{self.source}")
-        self.grammar = load_grammar()
-        self.names = Names(self.rng, unseen=self.source.unseen_names)
+        self.names = Names(self.rng, self.domain, unseen=self.source.unseen_names)
         self.slips = 0.0
-        self._patterns = group_patterns(held_out=self.source.held_out)
+        self._patterns = group_patterns(self.domain, held_out=self.source.held_out)
+        self._weights = [self.domain.intents[intent].weight for intent in self._patterns]
         self._refused = {
             kind: lines
-            for kind, templates in self.grammar.refused.items()
+            for kind, templates in self.domain.grammar.refused.items()
             if (lines := _split(templates, held_out=self.source.held_out))
         }
+        self._telling = [
+            name
+            for told in _TOLD
+            for name in self._patterns
+            if self.domain.intents[name].tells == told
+        ]
+        self._can_join = any(
+            pattern.form is Form.COMMAND for group in self._patterns.values() for pattern in group
+        )
+        self.kinds = [kind for kind in KIND_WEIGHTS if self._can_draw(kind)]
+        """What the domain has texts for."""
+        wanted = self.source.kinds or (() if self.kinds else (Kind.COMMAND,))
+        missing = [kind.value for kind in wanted if kind not in self.kinds]
+        if self.source.has_home and not self.domain.lexicon.has_homes:
+            missing.append("listed home")
+        if missing:
+            raise ValueError(f"{self.domain.about.name} has no texts for: {', '.join(missing)}")
 
     def __iter__(self) -> Iterator[Conversation]:
         """Conversations without end."""
@@ -136,7 +100,7 @@ class Generator:
         kind = self._draw_kind()
         has_home = self._draw_has_home(kind)
         make_names = HomeNames if has_home else Names
-        self.names = make_names(self.rng, unseen=self.source.unseen_names)
+        self.names = make_names(self.rng, self.domain, unseen=self.source.unseen_names)
         self.slips = self._draw_slips()
         before = () if self.source.bare else self._draw_history()
         turns, topic = self._draw_turns(kind)
@@ -151,14 +115,30 @@ class Generator:
     def draw_command(self) -> Command:
         """A sentence with one to three commands, one call or more."""
         drafts = [self._draw_draft(joinable=self.source.num_commands > 1)]
-        if drafts[0].form is not Form.QUESTION:
+        if drafts[0].form is not Form.QUESTION and self._can_join:
             count = self.source.num_commands or self.rng.choices((1, 2, 3), (64, 26, 10))[0]
             drafts += [self._draw_draft(joinable=True) for _ in range(count - 1)]
         draft = join_drafts(drafts, self.rng) if len(drafts) > 1 else drafts[0]
         return self._finish(make_polite(draft, self.rng))
 
+    def _can_draw(self, kind: Kind) -> bool:
+        lexicon, grammar = self.domain.lexicon, self.domain.grammar
+        if kind is Kind.REFUSED:
+            return bool(self._refused)
+        if kind is Kind.SMALL_TALK:
+            return bool(grammar.small_talk)
+        if kind is Kind.FOLLOW_UP:
+            return lexicon.has_homes and not REPEATABLE.isdisjoint(self._patterns)
+        if kind is Kind.ABSENT:
+            return lexicon.has_homes
+        if kind is Kind.TIME:
+            return bool(self._telling)
+        if kind is Kind.UNOFFERED and len(self.domain.intents) < 2:
+            return False
+        return bool(self._patterns)
+
     def _draw_kind(self) -> Kind:
-        weights = dict(KIND_WEIGHTS)
+        weights = {kind: KIND_WEIGHTS[kind] for kind in self.kinds}
         if self.source.bare:
             weights = {k: w for k, w in weights.items() if k in _HOME_KINDS - {Kind.FOLLOW_UP}}
         if self.source.kinds:
@@ -170,7 +150,9 @@ class Generator:
             return True
         if self.source.has_home is not None:
             return self.source.has_home
-        return not self.source.bare and kind in _HOME_KINDS and self.rng.random() < 0.22
+        if self.source.bare or not self.domain.lexicon.has_homes:
+            return False
+        return kind in _HOME_KINDS and self.rng.random() < 0.22
 
     def _draw_slips(self) -> float:
         if self.source.slips is not None:
@@ -193,19 +175,24 @@ class Generator:
         topic = command.calls[0].name
         if kind is Kind.UNOFFERED:
             return _unsure(command.text), topic
-        turns = _exchange(command)
+        turns = self._exchange(command)
         return (*turns, *self._draw_tool_result()) if kind is Kind.TOOL_RESULT else turns, topic
 
     def _draw_draft(self, *, joinable: bool = False) -> Draft:
         while True:
             pattern = self._draw_pattern()
-            if not joinable or pattern.form is Form.COMMAND:
+            if not joinable or pattern.form is Form.COMMAND or not self._can_join:
                 return draft_pattern(pattern, self.names)
 
     def _draw_pattern(self) -> Pattern:
-        intents = list(self._patterns)
-        weights = [INTENT_WEIGHTS.get(intent, 1) for intent in intents]
-        return self.rng.choice(self._patterns[self.rng.choices(intents, weights)[0]])
+        intent = self.rng.choices(list(self._patterns), self._weights)[0]
+        return self.rng.choice(self._patterns[intent])
+
+    def _exchange(self, command: Command) -> tuple[Message, ...]:
+        calls = tuple(command.calls)
+        words = speech.say_calls(calls, self.domain.replies)
+        reply = Message("assistant", words, calls, is_trained=True)
+        return (Message("user", command.text), reply)
 
     def _finish(self, draft: Draft) -> Command:
         return finish(draft, self.rng, slips=self.slips, listed=self.names.listed)
@@ -218,13 +205,13 @@ class Generator:
         # By the root of its lines: a kind with many is seen more, a kind with few is not lost.
         weights = [len(lines) ** 0.5 for lines in self._refused.values()]
         kind = self.rng.choices(kinds, weights)[0]
-        text = out_of_scope.say(self.rng.choice(self._refused[kind]), self.names, self.grammar)
+        text = out_of_scope.say(self.rng.choice(self._refused[kind]), self.names)
         form = Form.QUESTION if text.startswith(_QUESTION_WORDS) else Form.COMMAND
         return _unsure(self._spell(text, form)), kind
 
     def _draw_small_talk(self) -> tuple[Message, ...]:
-        topic = self.rng.choice(self.grammar.small_talk)
-        text = out_of_scope.say(self.rng.choice(topic.templates), self.names, self.grammar)
+        topic = self.rng.choice(self.domain.grammar.small_talk)
+        text = out_of_scope.say(self.rng.choice(topic.templates), self.names)
         form = Form.QUESTION if text.startswith(_QUESTION_WORDS) else Form.COMMAND
         return _pair(self._spell(text, form), topic.reply)
 
@@ -237,25 +224,28 @@ class Generator:
             if call.name in REPEATABLE and len(command.calls) == 1 and has_target:
                 break
         again = follow_up(call, self.names, self.slips)
-        return (*_exchange(command), *_exchange(again)), again.calls[0].name
+        return (*self._exchange(command), *self._exchange(again)), again.calls[0].name
 
     def _draw_absent(self) -> tuple[Message, ...]:
         """A command to a room or device that the home in the system turn does not have."""
-        assert isinstance(self.names, HomeNames)
-        self.names.is_strange = True
+        names = self.names
+        if not isinstance(names, HomeNames):
+            raise TypeError(f"nothing is absent from {names!r}, which lists no home")
+        names.is_strange = True
         while True:
-            self.names.has_strayed = False
+            names.has_strayed = False
             command = self._finish(make_polite(self._draw_draft(), self.rng))
-            if self.names.has_strayed:
-                self.names.is_strange = False
+            if names.has_strayed:
+                names.is_strange = False
                 return _unsure(command.text)
 
     def _draw_time_question(self) -> tuple[Message, ...]:
-        intent = self.rng.choice(("HassGetCurrentTime", "HassGetCurrentDate"))
-        pattern = self.rng.choice(self._patterns.get(intent) or self._patterns["HassTurnOn"])
+        intent = self.rng.choice(self._telling)
+        pattern = self.rng.choice(self._patterns[intent])
         command = self._finish(draft_pattern(pattern, self.names))
         self._clock = tell_time(self.rng)
-        reply = self._clock.time if intent == "HassGetCurrentTime" else self._clock.date
+        is_time = self.domain.intents[intent].tells == "time"
+        reply = self._clock.time if is_time else self._clock.date
         return _pair(command.text, reply)
 
     def _draw_tool_result(self) -> tuple[Message, ...]:
@@ -272,19 +262,20 @@ class Generator:
         return tuple(m for _ in range(count) for m in self._draw_earlier_exchange())
 
     def _draw_earlier_exchange(self) -> tuple[Message, ...]:
-        roll = self.rng.random()
+        roll = self.rng.random() if self._refused else 1.0
         if roll < 0.15:
             # An answer by another model: read, not learned.
             question = self._draw_refused()[0][0]
             words = (self.names.common_word() for _ in range(self.rng.randint(3, 20)))
             return (question, Message("assistant", " ".join(words)))
         if roll < 0.3:
-            return self._draw_refused()[0] if self.rng.random() < 0.5 else self._draw_small_talk()
+            is_refused = self.rng.random() < 0.5 or not self.domain.grammar.small_talk
+            return self._draw_refused()[0] if is_refused else self._draw_small_talk()
         command = self.draw_command()
         if self.rng.random() < 0.3:
             reply = Message("assistant", "", tuple(command.calls))
             return (Message("user", command.text), reply, *self._draw_tool_result())
-        return _exchange(command)
+        return self._exchange(command)
 
     def _describe_home(self, names: HomeNames) -> Message:
         count = self.rng.randint(12, 30) if self.rng.random() < 0.08 else self.rng.randint(1, 6)
@@ -292,8 +283,9 @@ class Generator:
         return Message("system", describe_home(names.home, self.rng))
 
     def _draw_system(self, kind: Kind, turns: tuple[Message, ...]) -> Message:
-        prompt = self.rng.choice(SYSTEM_PROMPTS)
-        asks_time = any(call.name in _TIME_INTENTS for turn in turns for call in turn.calls)
+        prompt = self.rng.choice(("", *self.domain.grammar.prompts))
+        intents = self.domain.intents
+        asks_time = any(intents[call.name].tells for turn in turns for call in turn.calls)
         if kind is Kind.TIME:
             prompt = f"{prompt} {self._clock.statement}"
         elif not asks_time and self.rng.random() < 0.3:
@@ -303,10 +295,12 @@ class Generator:
     def _offer_tools(self, kind: Kind, turns: tuple[Message, ...], topic: str) -> Message:
         """A list of tools with those that are called, and others."""
         needed = {call.name for turn in turns for call in turn.calls}
-        count = 41 if self.rng.random() < 0.04 else self.rng.randint(2, 9)
-        others = set(self.rng.sample(list(INTENT_SLOTS), count))
+        known = self.domain.intents
+        is_all = self.rng.random() < 0.04
+        count = len(known) if is_all else self.rng.randint(min(2, len(known)), min(9, len(known)))
+        others = set(self.rng.sample(list(known), count))
         names = sorted((needed | others) - ({topic} if kind is Kind.UNOFFERED else set()))
-        offered = [(name, INTENT_SLOTS[name]) for name in names]
+        offered: list[tuple[str, Iterable[str]]] = [(name, known[name].slots) for name in names]
         if self.rng.random() < 0.3:
             offered += self.rng.sample(FOREIGN_TOOLS, self.rng.randint(1, 2))
         self.rng.shuffle(offered)
@@ -316,13 +310,13 @@ class Generator:
 _QUESTION_WORDS = ("wh", "how", "is ", "are ", "do ", "does ", "did ", "can ", "could ", "will ")
 
 
-def group_patterns(*, held_out: bool) -> dict[str, list[Pattern]]:
+def group_patterns(domain: Domain, *, held_out: bool) -> dict[str, list[Pattern]]:
     """Patterns by intent, either those of training or those held out.
 
     The first pattern of an intent is always trained on, so every intent is in training.
     """
-    groups: dict[str, list[Pattern]] = {intent: [] for intent in INTENT_SLOTS}
-    for pattern in load_grammar().patterns:
+    groups: dict[str, list[Pattern]] = {intent: [] for intent in domain.intents}
+    for pattern in domain.grammar.patterns:
         groups[pattern.intent].append(pattern)
     kept = {
         intent: [
@@ -335,11 +329,11 @@ def group_patterns(*, held_out: bool) -> dict[str, list[Pattern]]:
     return {intent: group for intent, group in kept.items() if group}
 
 
-def fingerprint(seed: int | str, count: int = 4096) -> str:
+def fingerprint(seed: int | str, count: int = 4096, domain: Domain | None = None) -> str:
     """SHA-256 (hex) of the first `count` training conversations of `seed`, bare and in full."""
     digest = hashlib.sha256()
     for source in (Source(bare=True), Source()):
-        for conversation in itertools.islice(Generator(seed, source), count):
+        for conversation in itertools.islice(Generator(seed, source, domain), count):
             for message in conversation.messages:
                 digest.update(f"{message.role}\n{render_body(message)}\0".encode())
     return digest.hexdigest()
@@ -347,12 +341,6 @@ def fingerprint(seed: int | str, count: int = 4096) -> str:
 
 def _split(templates: tuple[str, ...], *, held_out: bool) -> list[str]:
     return [template for template in templates if is_held_out(template) == held_out]
-
-
-def _exchange(command: Command) -> tuple[Message, ...]:
-    calls = tuple(command.calls)
-    reply = Message("assistant", speech.say_calls(calls), calls, is_trained=True)
-    return (Message("user", command.text), reply)
 
 
 def _pair(text: str, reply: str) -> tuple[Message, ...]:

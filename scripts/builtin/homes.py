@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from scripts.builtin.domain import Domain
+from scripts.builtin.lexicon import DEVICE_KINDS
 from scripts.builtin.words import Names
 
 _DOMAINS = {
@@ -26,7 +28,6 @@ _DOMAINS = {
     "climate": "climate",
     "thing": "sensor",
 }
-_OTHER_KINDS = ("light", "switch", "cover", "lock", "fan", "media", "vacuum", "climate", "thing")
 _NO_ENTITIES = frozenset({"timer", "list"})
 _INTRODUCTIONS = (
     "",
@@ -71,8 +72,8 @@ class Home:
 class HomeNames(Names):
     """Draws names of one home; while `is_strange`, names the home does not have."""
 
-    def __init__(self, rng: random.Random, *, unseen: bool = False) -> None:
-        super().__init__(rng, unseen=unseen)
+    def __init__(self, rng: random.Random, domain: Domain, *, unseen: bool = False) -> None:
+        super().__init__(rng, domain, unseen=unseen)
         self.home = Home(rng.choice((string.capwords, string.capwords, str, _sentence)))
         self.is_strange = False
         self.has_strayed = False
@@ -117,7 +118,7 @@ class HomeNames(Names):
             said = self._fresh(super().area)
             self.home.areas[said] = self.home.style(said)
         for _ in range(count):
-            self._furnish(self.rng.choice(_OTHER_KINDS))
+            self._furnish(self.rng.choice(DEVICE_KINDS))
 
     def _furnish(self, kind: str) -> str:
         said = self._fresh(lambda: super(HomeNames, self).device(kind))

@@ -1,12 +1,16 @@
-"""The calls the built-in model may make: 41 intents, their slots and the type of each slot.
+"""The calls a model may make: intents, their slots, and the type of each slot.
 
-Source: OHF-Voice/intents intents.yaml, CC-BY-4.0 (intent and slot names).
+A domain lists them in `intents.toml`; what stands there is described in README.md.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
+
+from scripts.builtin.replies import find_slots
 
 SlotValue: TypeAlias = str | int | float
 
@@ -15,12 +19,18 @@ class SlotType(Enum):
     """What a slot may hold."""
 
     TEXT = "text copied from the user"
+    OPEN = "text copied from the user, as far as the sentence goes"
     WORD = "one of a closed set of lower-case words"
     PERCENT = "integer from 0 to 100"
     COUNT = "integer above zero"
     DEGREES = "integer or float"
     KELVIN = "integer from 1000 to 10000"
     STEP = "'up', 'down' or integer from -100 to 100"
+
+    @property
+    def is_copied(self) -> bool:
+        """Whether it holds what the user typed, letter by letter."""
+        return self in (SlotType.TEXT, SlotType.OPEN)
 
 
 class ToolCall(NamedTuple):
@@ -30,127 +40,90 @@ class ToolCall(NamedTuple):
     arguments: dict[str, SlotValue]
 
 
-SLOT_TYPES: dict[str, SlotType] = {
-    "name": SlotType.TEXT,
-    "area": SlotType.TEXT,
-    "floor": SlotType.TEXT,
-    "domain": SlotType.WORD,
-    "device_class": SlotType.WORD,
-    "state": SlotType.WORD,
-    "response": SlotType.TEXT,
-    "message": SlotType.TEXT,
-    "position": SlotType.PERCENT,
-    "brightness": SlotType.PERCENT,
-    "color": SlotType.WORD,
-    "temperature": SlotType.DEGREES,
-    "item": SlotType.TEXT,
-    "volume_level": SlotType.PERCENT,
-    "volume_step": SlotType.STEP,
-    "search_query": SlotType.TEXT,
-    "media_class": SlotType.WORD,
-    "hours": SlotType.COUNT,
-    "minutes": SlotType.COUNT,
-    "seconds": SlotType.COUNT,
-    "start_hours": SlotType.COUNT,
-    "start_minutes": SlotType.COUNT,
-    "start_seconds": SlotType.COUNT,
-    "conversation_command": SlotType.TEXT,
-    "percentage": SlotType.PERCENT,
-}
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What is known of one kind of call."""
 
-_PLACE = ("name", "area", "floor")
-_TARGET = (*_PLACE, "domain", "device_class")
-_TIME = ("hours", "minutes", "seconds")
-_STARTED = ("start_hours", "start_minutes", "start_seconds", "name", "area")
+    name: str
+    slots: dict[str, SlotType] = field(default_factory=dict)
+    required: tuple[str, ...] = ()
+    reply: str = ""
+    """What is spoken of a call, with `{slot}` in it; empty: the domain says it in Python."""
+    weight: float = 1
+    """How often it is drawn, against 1 for most."""
+    can_wait: bool = False
+    """Whether `{command}` may say it inside of another command."""
+    tells: str = ""
+    """`time` or `date`: what it asks for, which a system prompt may have told."""
 
-INTENT_SLOTS: dict[str, tuple[str, ...]] = {
-    "HassTurnOn": _TARGET,
-    "HassTurnOff": _TARGET,
-    "HassGetState": (*_TARGET, "state"),
-    "HassNevermind": (),
-    "HassRespond": ("response",),
-    "HassBroadcast": ("message",),
-    "HassSetPosition": (*_TARGET, "position"),
-    "HassGetCurrentDate": (),
-    "HassGetCurrentTime": (),
-    "HassLightSet": (*_PLACE, "domain", "brightness", "color", "temperature"),
-    "HassClimateSetTemperature": (*_PLACE, "temperature"),
-    "HassClimateGetTemperature": _PLACE,
-    "HassShoppingListAddItem": ("item",),
-    "HassShoppingListCompleteItem": ("item",),
-    "HassGetWeather": ("name",),
-    "HassListAddItem": ("item", "name"),
-    "HassListCompleteItem": ("item", "name"),
-    "HassListRemoveItem": ("item", "name"),
-    "HassVacuumStart": _PLACE,
-    "HassVacuumReturnToBase": ("name", "area"),
-    "HassVacuumCleanArea": ("name", "area"),
-    "HassMediaPause": ("name", "area"),
-    "HassMediaUnpause": ("name", "area"),
-    "HassMediaNext": ("name", "area"),
-    "HassMediaPrevious": ("name", "area"),
-    "HassSetVolume": ("name", "area", "volume_level"),
-    "HassMediaPlayerMute": ("name", "area"),
-    "HassMediaPlayerUnmute": ("name", "area"),
-    "HassSetVolumeRelative": ("volume_step", *_PLACE),
-    "HassMediaSearchAndPlay": ("name", "area", "search_query", "media_class"),
-    "HassStartTimer": (*_TIME, "name", "conversation_command"),
-    "HassCancelAllTimers": ("area",),
-    "HassCancelTimer": _STARTED,
-    "HassIncreaseTimer": (*_TIME, *_STARTED),
-    "HassDecreaseTimer": (*_TIME, *_STARTED),
-    "HassPauseTimer": _STARTED,
-    "HassUnpauseTimer": _STARTED,
-    "HassTimerStatus": _STARTED,
-    "HassFanSetSpeed": (*_PLACE, "percentage"),
-    "HassLawnMowerStartMowing": ("name",),
-    "HassLawnMowerDock": ("name",),
-}
-
-REQUIRED_SLOTS: dict[str, tuple[str, ...]] = {
-    "HassBroadcast": ("message",),
-    "HassSetPosition": ("position",),
-    "HassClimateSetTemperature": ("temperature",),
-    "HassShoppingListAddItem": ("item",),
-    "HassShoppingListCompleteItem": ("item",),
-    "HassListAddItem": ("item", "name"),
-    "HassListCompleteItem": ("item", "name"),
-    "HassListRemoveItem": ("item", "name"),
-    "HassVacuumCleanArea": ("area",),
-    "HassSetVolume": ("volume_level",),
-    "HassSetVolumeRelative": ("volume_step",),
-    "HassMediaSearchAndPlay": ("search_query",),
-    "HassFanSetSpeed": ("percentage",),
-}
+    def find_faults(self, call: ToolCall) -> Iterator[str]:
+        """What is wrong with the slots of `call`."""
+        for slot in self.required:
+            if slot not in call.arguments:
+                yield f"{call.name} lacks {slot!r}"
+        for slot, value in call.arguments.items():
+            if slot not in self.slots:
+                yield f"{call.name} has no slot {slot!r}"
+            elif not _fits(self.slots[slot], value):
+                yield f"{call.name}.{slot} cannot be {value!r}"
 
 
-def slot_type(intent: str, slot: str) -> SlotType:
-    """The type of `slot` in `intent`; `temperature` of a light is in kelvin, elsewhere degrees."""
-    if intent == "HassLightSet" and slot == "temperature":
-        return SlotType.KELVIN
-    return SLOT_TYPES[slot]
+class Intents(dict[str, Intent]):
+    """All intents of a domain by name, in the order of its table."""
+
+    def find_faults(self, call: ToolCall) -> list[str]:
+        """What is wrong with `call`, one sentence each; empty when it is valid."""
+        intent = self.get(call.name)
+        if intent is None:
+            return [f"unknown intent {call.name!r}"]
+        return list(intent.find_faults(call))
+
+    def slot_type(self, intent: str, slot: str) -> SlotType | None:
+        """The type of `slot` in `intent`, if there is such a slot."""
+        return self[intent].slots.get(slot) if intent in self else None
 
 
-def find_faults(call: ToolCall) -> list[str]:
-    """What is wrong with `call` against the table, one sentence each; empty when it is valid."""
-    known = INTENT_SLOTS.get(call.name)
-    if known is None:
-        return [f"unknown intent {call.name!r}"]
-    faults = [
-        f"{call.name} lacks {slot!r}"
-        for slot in REQUIRED_SLOTS.get(call.name, ())
-        if slot not in call.arguments
-    ]
-    for slot, value in call.arguments.items():
-        if slot not in known:
-            faults.append(f"{call.name} has no slot {slot!r}")
-        elif not _fits(slot_type(call.name, slot), value):
-            faults.append(f"{call.name}.{slot} cannot be {value!r}")
-    return faults
+def read_intents(table: Mapping[str, Mapping[str, Any]]) -> Intents:
+    """The intents in the `[intents]` table of a domain.
+
+    Raises:
+        ValueError: a key, a type or a slot is not known; the message names it.
+    """
+    return Intents({name: _read_intent(name, entry) for name, entry in table.items()})
+
+
+def _read_intent(name: str, entry: Mapping[str, Any]) -> Intent:
+    unknown = sorted(set(entry) - _KEYS)
+    if unknown:
+        raise ValueError(f"[intents.{name}] has {unknown[0]!r}, not one of {sorted(_KEYS)}")
+    slots = {slot: _read_type(name, slot, kind) for slot, kind in entry.get("slots", {}).items()}
+    intent = Intent(name, **{**entry, "slots": slots, "required": tuple(entry.get("required", ()))})
+    told = find_slots(intent.reply)
+    for slot in (*intent.required, *told.needed, *told.optional):
+        if slot not in slots:
+            raise ValueError(f"[intents.{name}] has no slot {slot!r}")
+    for slot in told.needed:
+        if slot not in intent.required:
+            raise ValueError(
+                f"[intents.{name}] says {{{slot}}}, which a call may lack: "
+                f"make it required or put it in [brackets]"
+            )
+    return intent
+
+
+_KEYS = frozenset({"slots", "required", "reply", "weight", "can_wait", "tells"})
+
+
+def _read_type(intent: str, slot: str, kind: str) -> SlotType:
+    try:
+        return SlotType[kind.upper()]
+    except KeyError:
+        known = [slot_type.name.lower() for slot_type in SlotType]
+        raise ValueError(f"[intents.{intent}] {slot} is {kind!r}, not one of {known}") from None
 
 
 def _fits(kind: SlotType, value: SlotValue) -> bool:
-    if kind is SlotType.TEXT:
+    if kind.is_copied:
         return isinstance(value, str) and value.strip() == value != ""
     if kind is SlotType.WORD:
         return isinstance(value, str) and value == value.lower() != ""

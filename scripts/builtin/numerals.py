@@ -47,8 +47,11 @@ def spell(number: int) -> str:
 
 
 def say_number(rng: random.Random, number: int) -> str:
-    """`number` in digits, or in words (with or without a hyphen) about three times in ten."""
-    if rng.random() < 0.7:
+    """`number` in digits, or in words (with or without a hyphen) about three times in ten.
+
+    From a thousand on always in digits.
+    """
+    if rng.random() < 0.7 or number > 999:
         return str(number)
     words = spell(number)
     if 20 < number < 100 and rng.random() < 0.3:
@@ -59,6 +62,11 @@ def say_number(rng: random.Random, number: int) -> str:
 def pick_percent(rng: random.Random) -> int:
     """A percentage: every value can occur, round ones more often."""
     return rng.randint(0, 100) if rng.random() < 0.5 else 5 * rng.randint(0, 20)
+
+
+def pick_count(rng: random.Random) -> int:
+    """A number of things: mostly a few, up to a hundred."""
+    return rng.randint(1, 6) if rng.random() < 0.6 else rng.randint(1, 100)
 
 
 def say_percent(rng: random.Random, number: int) -> str:

@@ -7,23 +7,15 @@ from typing import NamedTuple
 
 from scripts.builtin.templates import split_words
 
-SYSTEM_PROMPTS = (
-    "",
+GENERAL_PROMPTS = (
     "You are a helpful assistant.",
-    "You are a voice assistant for Home Assistant.",
-    "You are a smart home assistant. Answer in plain text, briefly.",
-    "You control a smart home.",
-    "Answer questions about the world truthfully. Keep it simple and to the point.",
-    "You are Jarvis, a butler.",
+    "Answer in plain text, briefly.",
     "Be concise.",
-    "You are the voice of this house. Be polite and short.",
     "Reply in one sentence.",
     "You are a local model on a small device.",
-    "Control the devices of the user.",
     "Never make things up. If you cannot help, say so.",
-    "Speak like a friend.",
-    "You run on a Raspberry Pi in the living room.",
 )
+"""For a domain that has none of its own."""
 FOREIGN_TOOLS: list[tuple[str, tuple[str, ...]]] = [
     ("GetLiveContext", ()),
     ("GetDateTime", ()),

@@ -6,23 +6,28 @@ import itertools
 import random
 
 from scripts.builtin.chat import render_body, render_prompt
+from scripts.builtin.domain import Domain
 from scripts.builtin.generator import Generator
-from scripts.builtin.grammar import load_grammar
-from scripts.builtin.intents import find_faults
 from scripts.builtin.sentences import draft_pattern, finish
 from scripts.builtin.words import Names
 
 
-def print_samples(intent: str, *, count: int, seed: int) -> None:
-    """Prints `count` conversations, or with an `intent` every pattern of it, read at random."""
+def print_samples(domain: Domain, intent: str, *, count: int, seed: int) -> None:
+    """Prints `count` conversations, or with an `intent` every pattern of it, read at random.
+
+    Raises:
+        ValueError: the domain has no such intent.
+    """
+    if intent and intent not in domain.intents:
+        raise ValueError(f"no intent {intent!r}; there are: {', '.join(domain.intents)}")
     if not intent:
-        for conversation in itertools.islice(Generator(seed), count):
+        for conversation in itertools.islice(Generator(seed, domain=domain), count):
             prompt = render_prompt(conversation.messages[:-1])
             print(f"{prompt}\n  -> {render_body(conversation.messages[-1])}\n")
         return
     rng = random.Random(seed)
-    for pattern in load_grammar().patterns:
+    for pattern in domain.grammar.patterns:
         if pattern.intent == intent:
-            command = finish(draft_pattern(pattern, Names(rng)), rng)
-            faults = [fault for call in command.calls for fault in find_faults(call)]
+            command = finish(draft_pattern(pattern, Names(rng, domain)), rng)
+            faults = [fault for call in command.calls for fault in domain.intents.find_faults(call)]
             print(f"{command.text}\n  -> {command.calls} {faults or ''}")

@@ -14,15 +14,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
 
-from scripts.builtin.fillers import FILLERS, Fill
-from scripts.builtin.grammar import Form, Pattern, is_held_out, load_grammar
-from scripts.builtin.intents import SlotValue, ToolCall
+from scripts.builtin.fillers import Fill
+from scripts.builtin.grammar import Form, Pattern
+from scripts.builtin.home_fillers import FILLERS
+from scripts.builtin.intents import SlotType, SlotValue, ToolCall
 from scripts.builtin.noise import slip
 from scripts.builtin.templates import SlotRef, expand, split_words
 from scripts.builtin.words import Names
-
-OPEN_SLOTS = frozenset({"message", "response", "search_query", "conversation_command"})
-"""Slots that take any text: nothing may follow them, or it would belong to them."""
 
 _PREFIXES = split_words(
     "please |please |please |can you |could you |would you |will you |hey |i want you to |"
@@ -51,6 +49,8 @@ class Copy(NamedTuple):
 
     call: int
     slot: str
+    is_open: bool = False
+    """Whether the slot takes any text: what followed it would belong to it."""
 
 
 class Piece(NamedTuple):
@@ -72,7 +72,7 @@ class Draft:
     def is_open_ended(self) -> bool:
         """Whether the last piece takes any text that would follow."""
         copies = [piece.copy for piece in self.pieces if piece.text]
-        return copies[-1] is not None and copies[-1].slot in OPEN_SLOTS
+        return copies[-1] is not None and copies[-1].is_open
 
 
 class Command(NamedTuple):
@@ -84,10 +84,11 @@ class Command(NamedTuple):
 
 def draft_pattern(pattern: Pattern, names: Names) -> Draft:
     """One reading of `pattern`, with all its slots filled."""
+    intents, macros = names.domain.intents, names.domain.grammar.macros
     draft = Draft(form=pattern.form)
     shared: dict[str, SlotValue] = {}
     copied: list[set[str]] = [set()]
-    for part in expand(pattern.template, names.rng, load_grammar().macros):
+    for part in expand(pattern.template, names.rng, macros):
         fill = _fill(part, names) if isinstance(part, SlotRef) else Fill(part)
         shared |= fill.values
         if not fill.copied:
@@ -96,28 +97,21 @@ def draft_pattern(pattern: Pattern, names: Names) -> Draft:
         if fill.copied in copied[-1]:
             copied.append(set())
         copied[-1].add(fill.copied)
-        draft.pieces.append(Piece(fill.text, Copy(len(copied) - 1, fill.copied)))
+        is_open = intents.slot_type(pattern.intent, fill.copied) is SlotType.OPEN
+        draft.pieces.append(Piece(fill.text, Copy(len(copied) - 1, fill.copied, is_open)))
     draft.calls = [ToolCall(pattern.intent, dict(shared)) for _ in copied]
     return draft
 
 
 def _fill(ref: SlotRef, names: Names) -> Fill:
     if ref.filler == "command":
-        return Fill(_draft_delayed(names), copied="conversation_command")
+        return Fill(_draft_delayed(names), copied=ref.argument or "conversation_command")
     return FILLERS[ref.filler](names, ref.argument)
 
 
 def _draft_delayed(names: Names) -> str:
-    """The text of a switching command that a timer will run later."""
-    pattern = names.rng.choice(
-        [
-            pattern
-            for pattern in load_grammar().patterns
-            if pattern.intent in ("HassTurnOn", "HassTurnOff")
-            and pattern.form is Form.COMMAND
-            and not is_held_out(pattern.template)
-        ]
-    )
+    """The text of a command that is to be run later."""
+    pattern = names.rng.choice(names.domain.waiting_patterns)
     return "".join(piece.text for piece in draft_pattern(pattern, names).pieces)
 
 
@@ -140,7 +134,7 @@ def join_drafts(drafts: Sequence[Draft], rng: random.Random) -> Draft:
 def _shift(piece: Piece, offset: int) -> Piece:
     if piece.copy is None:
         return piece
-    return Piece(piece.text, Copy(piece.copy.call + offset, piece.copy.slot))
+    return Piece(piece.text, piece.copy._replace(call=piece.copy.call + offset))
 
 
 def make_polite(draft: Draft, rng: random.Random) -> Draft:
@@ -199,7 +193,7 @@ def spell_pieces(pieces: list[Piece], form: Form, rng: random.Random) -> list[Pi
         if style == "title":
             pieces = [
                 Piece(string.capwords(piece.text, " "), piece.copy)
-                if piece.copy and piece.copy.slot not in OPEN_SLOTS
+                if piece.copy and not piece.copy.is_open
                 else piece
                 for piece in pieces
             ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from scripts.builtin.intents import SlotValue, ToolCall
+from scripts.builtin.replies import fill_reply
 
 UNSURE = "I'm not sure about that."
 """Spoken when someone else should answer; the control token of the same meaning precedes it."""
@@ -38,16 +40,27 @@ _VERBS = {
 }
 
 
-def say_calls(calls: Sequence[ToolCall]) -> str:
-    """A sentence that names every call: `Turning on the lamp and pausing the music`."""
-    phrases = [describe(call) for call in calls]
+def say_calls(calls: Sequence[ToolCall], replies: Mapping[str, str] = MappingProxyType({})) -> str:
+    """A sentence that names every call: `Turning on the lamp and pausing the music`.
+
+    `replies` has what is said of the intents that are not those of a home.
+    """
+    phrases = [
+        fill_reply(replies[call.name], call.arguments) if call.name in replies else describe(call)
+        for call in calls
+    ]
     head = ", ".join(phrases[:-1])
     text = f"{head} and {phrases[-1]}" if head else phrases[-1]
     return f"{text[0].upper()}{text[1:]}."
 
 
+def can_describe(intent: str) -> bool:
+    """Whether `describe` has words for calls of `intent`."""
+    return intent in _VERBS or intent in _DESCRIBERS
+
+
 def describe(call: ToolCall) -> str:
-    """What `call` does, beginning with a lower-case word in -ing (or `okay`)."""
+    """What a call of the home does, beginning with a lower-case word in -ing (or `okay`)."""
     args = call.arguments
     if call.name in _VERBS:
         verbs = _VERBS[call.name]

@@ -1,13 +1,15 @@
 """The small language patterns are written in.
 
 `(a|b)` is a choice, `[a]` is optional, `{filler:argument}` is a slot and `<macro>` is replaced by
-a shared sub-pattern. It knows nothing of intents: slots are returned for the caller to fill.
+a shared sub-pattern; `{slot from list}` and `{slot of list}` are slots, too. It knows nothing of
+intents: slots are returned for the caller to fill.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 
@@ -20,6 +22,7 @@ class SlotRef(NamedTuple):
 
 Part = str | SlotRef
 _CLOSERS = {"(": ")", "[": "]", "{": "}", "<": ">"}
+_LISTED = re.compile(r"(\w+) (from|of) (\w+)")
 
 
 def split_words(text: str) -> list[str]:
@@ -48,17 +51,46 @@ def expand(template: str, rng: random.Random, macros: Mapping[str, str]) -> list
     return _merge(parts)
 
 
+def find_references(template: str, macros: Mapping[str, str]) -> Iterator[SlotRef]:
+    """Every slot in any reading of `template`.
+
+    Raises:
+        ValueError: a bracket in `template` is not closed.
+        KeyError: `template` names a macro that is not in `macros`.
+    """
+    position = 0
+    while position < len(template):
+        opener = template[position]
+        if opener not in _CLOSERS:
+            position += 1
+            continue
+        end = _find_close(template, position)
+        inner = template[position + 1 : end]
+        if opener == "{":
+            yield _read_slot(inner)
+        else:
+            yield from find_references(macros[inner] if opener == "<" else inner, macros)
+        position = end + 1
+
+
 def _expand_group(
     opener: str, inner: str, rng: random.Random, macros: Mapping[str, str]
 ) -> list[Part]:
     if opener == "{":
-        filler, _, argument = inner.partition(":")
-        return [SlotRef(filler, argument)]
+        return [_read_slot(inner)]
     if opener == "<":
         return expand(f"({macros[inner]})", rng, macros)
     if opener == "[" and rng.random() < 0.5:
         return []
     return expand(rng.choice(_split_choices(inner)), rng, macros)
+
+
+def _read_slot(inner: str) -> SlotRef:
+    listed = _LISTED.fullmatch(inner)
+    if listed:
+        return SlotRef(listed[2], f"{listed[1]}={listed[3]}")
+    filler, _, argument = inner.partition(":")
+    return SlotRef(filler, argument)
 
 
 def _find_close(template: str, start: int) -> int:

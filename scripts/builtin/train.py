@@ -24,7 +24,9 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from scripts.builtin.chat import END_OF_TEXT, render_body, split_trained
-from scripts.builtin.generator import Conversation, Generator, Source, fingerprint
+from scripts.builtin.conversations import Conversation, Source
+from scripts.builtin.domain import HOME, load_domain
+from scripts.builtin.generator import Generator, fingerprint
 from scripts.builtin.model import ModelConfig, Transformer
 from scripts.builtin.tokenizer import load_tokenizer, train_tokenizer
 from scripts.builtin.words import name_texts
@@ -34,7 +36,6 @@ Optimizers = list[torch.optim.Optimizer]
 CHUNK_CONVERSATIONS = 4096
 BARE_CHUNKS = 10
 """Chunks without system turns and history: copying is learned sooner from short conversations."""
-TOKENIZER_CONVERSATIONS = 20_000
 CHECKPOINT_EVERY_S = 60.0
 PROGRESS_EVERY_STEPS = 50
 LOSS_WINDOW_STEPS = 100
@@ -45,6 +46,8 @@ class TrainConfig:
     """How to train."""
 
     run_dir: Path
+    domain: Path = HOME
+    """Folder of the texts to train on."""
     seed: int = 0
     minutes: float = 15.0
     """Wall-clock time of training, generation included."""
@@ -55,6 +58,8 @@ class TrainConfig:
     weight_decay: float = 0.05
     threads: int = 1
     """One thread outruns two where other programs use the processor as well."""
+    tokenizer_conversations: int = 20_000
+    """Conversations whose texts the tokenizer is made from."""
 
 
 class Encoded(NamedTuple):
@@ -118,7 +123,12 @@ class TrainBar:
 
 
 def train(config: TrainConfig) -> None:
-    """Trains until the time is up and leaves `checkpoint.pt` and `tokenizer.json` in `run_dir`."""
+    """Trains until the time is up and leaves `checkpoint.pt` and `tokenizer.json` in `run_dir`.
+
+    Raises:
+        ValueError: the texts of the domain are wrong, or `run_dir` holds a run of another.
+    """
+    data_sha256 = fingerprint(config.seed, domain=load_domain(config.domain))
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     config.run_dir.mkdir(parents=True, exist_ok=True)
@@ -126,14 +136,14 @@ def train(config: TrainConfig) -> None:
     model = Transformer(ModelConfig(vocab_size=tokenizer.get_vocab_size()))
     optimizers = _create_optimizers(model, config)
     progress = _resume(config, model, optimizers)
-    print(f"{model.num_parameters} parameters, data {fingerprint(config.seed)}", flush=True)
+    print(f"{model.num_parameters} parameters, data {data_sha256}", flush=True)
     limit_s = 60 * config.minutes
     with TrainBar(limit_s) as bar:
         while progress.elapsed_s < limit_s:
             _train_chunk(config, tokenizer, model, optimizers, progress, bar)
     _save(config, model, optimizers, progress)
     summary = {**asdict(progress), "parameters": model.num_parameters, "seed": config.seed}
-    summary["data_sha256"] = fingerprint(config.seed)
+    summary["data_sha256"] = data_sha256
     (config.run_dir / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
 
 
@@ -175,9 +185,7 @@ def _train_chunk(
     clock = time.monotonic()
     saved_at = progress.elapsed_s
     rng = random.Random(f"{config.seed}/{progress.chunk}/order")
-    # Chunk 0 has the seed of `fingerprint`, so that the hash covers data that is trained on.
-    seed = f"{config.seed}/{progress.chunk}" if progress.chunk else config.seed
-    samples = _draw_samples(tokenizer, seed, progress.chunk, model.config.context_length)
+    samples = _draw_samples(config, tokenizer, progress.chunk, model.config.context_length)
     pad_id = tokenizer.token_to_id(END_OF_TEXT)
     for batch in make_batches(samples, pad_id, config.batch_tokens, rng):
         share = progress.elapsed_s / (60 * config.minutes)
@@ -223,10 +231,13 @@ def _step(model: Transformer, optimizers: Optimizers, batch: Batch) -> float:
 
 
 def _draw_samples(
-    tokenizer: Tokenizer, seed: int | str, chunk: int, max_length: int
+    config: TrainConfig, tokenizer: Tokenizer, chunk: int, max_length: int
 ) -> list[Encoded]:
+    # Chunk 0 has the seed of `fingerprint`, so that the hash covers data that is trained on.
+    seed = f"{config.seed}/{chunk}" if chunk else config.seed
     source = Source(bare=chunk < BARE_CHUNKS)
-    conversations = itertools.islice(Generator(seed, source), CHUNK_CONVERSATIONS)
+    generator = Generator(seed, source, load_domain(config.domain))
+    conversations = itertools.islice(generator, CHUNK_CONVERSATIONS)
     samples = (encode(tokenizer, conversation) for conversation in conversations)
     return [sample for sample in samples if len(sample.ids) <= max_length]
 
@@ -245,9 +256,11 @@ def _pad(group: list[Encoded], pad_id: int) -> Batch:
 def _prepare_tokenizer(config: TrainConfig) -> Tokenizer:
     path = config.run_dir / "tokenizer.json"
     if not path.exists():
-        conversations = itertools.islice(Generator(config.seed), TOKENIZER_CONVERSATIONS)
+        domain = load_domain(config.domain)
+        generator = Generator(config.seed, domain=domain)
+        conversations = itertools.islice(generator, config.tokenizer_conversations)
         texts = [render_body(m) for conversation in conversations for m in conversation.messages]
-        train_tokenizer(texts, name_texts()).save(str(path))
+        train_tokenizer(texts, name_texts(domain)).save(str(path))
     return load_tokenizer(path)
 
 
@@ -274,6 +287,10 @@ def _resume(config: TrainConfig, model: Transformer, optimizers: Optimizers) -> 
     if not path.exists():
         return Progress()
     state = torch.load(path, weights_only=True)
+    # Runs of before had no domain but the home.
+    name, wanted = state.get("domain", load_domain().about.name), load_domain(config.domain)
+    if name != wanted.about.name:
+        raise ValueError(f"{config.run_dir} holds a run of {name!r}: choose another --run-dir")
     model.load_state_dict(state["model"])
     for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
         optimizer.load_state_dict(saved)
@@ -286,6 +303,7 @@ def _save(
     state = {
         "model": model.state_dict(),
         "config": asdict(model.config),
+        "domain": load_domain(config.domain).about.name,
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
         "progress": asdict(progress),
     }

@@ -8,27 +8,11 @@ syllables that training never sees.
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Sequence
 
-from scripts.builtin.grammar import is_held_out, load_grammar
+from scripts.builtin.domain import Domain
 from scripts.builtin.templates import split_words
 
-_LISTS = load_grammar().words
-
-AREAS = _LISTS["areas"]
-UNSEEN_AREAS = _LISTS["areas_unseen"]
-FLOORS = _LISTS["floors"]
-PEOPLE = _LISTS["people"]
-UNSEEN_PEOPLE = _LISTS["people_unseen"]
-DEVICES = {
-    name.removeprefix("devices_"): entries
-    for name, entries in _LISTS.items()
-    if name.startswith("devices_") and name != "devices_unseen"
-}
-DEVICES["player"] = DEVICES["media"]
-UNSEEN_DEVICES = _LISTS["devices_unseen"]
-HEAD_NOUNS = _LISTS["head_nouns"]
 KIND_NOUNS: dict[str, tuple[str, ...]] = {
     "light": ("lamp", "spotlight", "lantern", "chandelier"),
     "cover": ("blind", "curtain", "gate", "shutter", "awning", "skylight"),
@@ -41,33 +25,8 @@ KIND_NOUNS: dict[str, tuple[str, ...]] = {
 }
 """Kinds whose invented names need a noun: without it the sentence would fit two intents."""
 LOCAL_NOUNS = ("lamp", "tv", "radio", "heater", "speaker", "plug")
-GROCERIES = _LISTS["groceries"]
-CHORES = _LISTS["chores"]
-MESSAGES = _LISTS["messages"]
-MEDIA = _LISTS["media"]
-MEDIA_CLASSES = _LISTS["media_classes"]
-COLORS = _LISTS["colors"]
-PLACES = _LISTS["places"]
-
 _ROOM_NOUNS = ("room", "room", "corner", "wing", "house", "bedroom", "hall", "cabin", "lounge")
 
-
-def _split_common_words() -> tuple[list[str], list[str]]:
-    """Words of the lists for other subjects: those of training, and one in ten kept from it."""
-    lists = ("animals", "topics", "works", "deeds", "writings", "languages", "places")
-    texts = (entry for name in lists for entry in _LISTS[name])
-    found = {word for text in texts for word in re.findall(r"[a-z]{3,}", text)} - _NOT_NAMES
-    seen = sorted(word for word in found if not is_held_out(word))
-    return seen, sorted(found - set(seen))
-
-
-_NOT_NAMES = frozenset(
-    split_words(
-        "the|and|for|with|from|off|out|all|how|why|who|what|when|where|into|onto|open|close|set|"
-        "turn|lock|add|play|stop|start|cancel|room|house|light|lights|lamp|door|timer|list|clean"
-    )
-)
-_WORDS, _UNSEEN_WORDS = _split_common_words()
 
 _ONSETS = split_words(
     "b|br|c|ch|cl|d|dr|f|fl|g|gr|h|j|k|kl|l|m|n|p|pr|qu|r|s|sh|sl|st|t|tr|v|w|y|z|"
@@ -80,17 +39,24 @@ _UNSEEN_VOWELS = split_words("a|e|i|o|u|au|oa|ia|ua|oe|ue|eo")
 _UNSEEN_CODAS = split_words("|||ct|ft|lk|mp|ng|nk|pt|rd|rk|rt|sh|tch|lt|v|z|rm|lm")
 
 
-def name_texts() -> list[str]:
-    """What names are made of: words that are copied need the same tokens everywhere."""
-    lists = (AREAS, PEOPLE, HEAD_NOUNS, LOCAL_NOUNS, _ROOM_NOUNS, *DEVICES.values())
-    return [entry for entries in (*lists, *KIND_NOUNS.values()) for entry in entries]
+def name_texts(domain: Domain) -> list[str]:
+    """What names are made of: its words are copied, so they need the same tokens always."""
+    lexicon = domain.lexicon
+    lists = [lexicon[name] for name in domain.grammar.copied_lists]
+    if lexicon.has_homes:
+        fixed = (LOCAL_NOUNS, _ROOM_NOUNS, *KIND_NOUNS.values())
+        named = (lexicon[name] for name in ("areas", "people", "head_nouns"))
+        lists += [*fixed, *named, *lexicon.devices.values()]
+    return [entry for entries in lists for entry in entries]
 
 
 class Names:
-    """Draws names of places, devices and people from one random stream."""
+    """Draws names of things, places and people of one domain from one random stream."""
 
-    def __init__(self, rng: random.Random, *, unseen: bool = False) -> None:
+    def __init__(self, rng: random.Random, domain: Domain, *, unseen: bool = False) -> None:
         self.rng = rng
+        self.domain = domain
+        self.lexicon = domain.lexicon
         self.unseen = unseen
 
     def word(self) -> str:
@@ -110,7 +76,7 @@ class Names:
         """A room such as `kitchen`, `blorvik`, `anna's room` or `bedroom 2`."""
         roll = self.rng.random()
         if roll < 0.42:
-            return self.rng.choice(UNSEEN_AREAS if self.unseen else AREAS)
+            return self.rng.choice(self.lexicon["areas_unseen" if self.unseen else "areas"])
         if roll < 0.74:
             return self.phrase()
         if roll < 0.84:
@@ -123,7 +89,7 @@ class Names:
 
     def floor(self) -> str:
         """A floor such as `upstairs`."""
-        return self.rng.choice(FLOORS)
+        return self.rng.choice(self.lexicon["floors"])
 
     @property
     def listed(self) -> dict[str, str]:
@@ -131,33 +97,35 @@ class Names:
         return {}
 
     def device(self, kind: str) -> str:
-        """A device of `kind` (a key of `DEVICES`), real or invented."""
+        """A device of `kind` (a list `devices_KIND`), real or invented."""
         if kind in KIND_NOUNS:
             return self._device_with_noun(kind)
         roll = self.rng.random()
         if roll < 0.48:
-            return self.rng.choice(UNSEEN_DEVICES if self.unseen else DEVICES[kind])
+            devices = self.lexicon.devices[kind]
+            return self.rng.choice(self.lexicon["devices_unseen"] if self.unseen else devices)
         if roll < 0.7 or kind in ("timer", "list"):
             return self.common_word() if self.rng.random() < 0.3 else self.phrase()
         if roll < 0.8:
-            return f"{self.common_word()} {self.rng.choice(HEAD_NOUNS)}"
+            return f"{self.common_word()} {self._head_noun()}"
         if roll < 0.88:
-            return f"{self.word()} {self.rng.choice(HEAD_NOUNS)}"
+            return f"{self.word()} {self._head_noun()}"
         if roll < 0.93:
             return f"{self.person()}'s {self.rng.choice(LOCAL_NOUNS)}"
         if roll < 0.97:
             return f"{self.area()} {self.rng.choice(LOCAL_NOUNS)}"
-        return f"{self.rng.choice(HEAD_NOUNS)} {self._number()}"
+        return f"{self._head_noun()} {self._number()}"
 
     def common_word(self) -> str:
-        """An English word of three letters or more, which says nothing about the home."""
-        return self.rng.choice(_UNSEEN_WORDS if self.unseen else _WORDS)
+        """An English word of three letters or more, which says nothing about the domain."""
+        lexicon = self.lexicon
+        return self.rng.choice(lexicon.unseen_common if self.unseen else lexicon.common)
 
     def person(self) -> str:
         """A first name, real or invented."""
         if self.rng.random() < 0.5:
             return self.word()
-        return self.rng.choice(UNSEEN_PEOPLE if self.unseen else PEOPLE)
+        return self.rng.choice(self.lexicon["people_unseen" if self.unseen else "people"])
 
     def free_text(self, known: Sequence[str]) -> str:
         """A thing to buy, play or announce: from `known`, invented, or both mixed."""
@@ -170,16 +138,33 @@ class Names:
             return f"{self.rng.choice(known)} {self.word()}"
         return " ".join(self.common_word() for _ in range(self.rng.randint(1, 4)))
 
+    def entry(self, name: str) -> str:
+        """An entry of the list `name`, and as often one that is invented.
+
+        Where unseen names are asked for, entries come from the list `NAME_unseen`, if there is one.
+        """
+        known = self.lexicon.get(f"{name}_unseen") if self.unseen else self.lexicon[name]
+        roll = self.rng.random()
+        if roll < 0.5 and known:
+            return self.rng.choice(known)
+        if roll < 0.8:
+            return self.phrase()
+        tail = self.rng.choice(self.lexicon[name]).split()[-1]
+        return f"{self.common_word() if roll < 0.9 else self.word()} {tail}"
+
     def _device_with_noun(self, kind: str) -> str:
         roll = self.rng.random()
         if roll < 0.4 and not self.unseen:
-            return self.rng.choice(DEVICES[kind])
+            return self.rng.choice(self.lexicon.devices[kind])
         noun = self.rng.choice(KIND_NOUNS[kind])
         if roll < 0.52:
             return f"{self.common_word()} {noun}"
         if roll < 0.85:
             return f"{self.phrase()} {noun}"
         return f"{self.person()}'s {noun}"
+
+    def _head_noun(self) -> str:
+        return self.rng.choice(self.lexicon["head_nouns"])
 
     def _syllable(self) -> str:
         parts = (_ONSETS, _VOWELS, _CODAS)

@@ -17,8 +17,8 @@ import pytest
 from edge_llm.cloud.client import CloudClient
 from edge_llm.cloud.failover import CloudTier
 from edge_llm.cloud.gate import check_addresses, check_label
-from edge_llm.config import is_offline
 from edge_llm.cloud.types import TRUSTS, CloudRequest, KeySource, Trust
+from edge_llm.config import is_offline
 from edge_llm.errors import CloudAuthError, CloudError, ConfigError, OfflineError, PrivacyError
 from tests.support.cloud import KEY, PROMPT, ask, collect, endpoint, request, text_of
 from tests.support.cloud_server import OK, CloudServer

@@ -15,6 +15,7 @@ from huggingface_hub import errors, hf_hub_download, scan_cache_dir
 
 from edge_llm.errors import (
     HubBusyError,
+    HubOfflineError,
     InsufficientMemoryError,
     ModelAccessError,
     ModelDownloadError,
@@ -23,7 +24,6 @@ from edge_llm.errors import (
     ModelNotFoundError,
     ModelNotInstalledError,
     ModelStoreError,
-    HubOfflineError,
 )
 from edge_llm.hub import pull_plan, transfer
 from edge_llm.hub.cache_layout import PARTIAL_SUFFIX, cache_root, repo_folder
