@@ -11,6 +11,8 @@ import itertools
 import random
 from collections.abc import Iterable, Iterator
 
+from typing import NamedTuple
+
 from scripts.builtin import out_of_scope, speech
 from scripts.builtin.chat import Message, render_body, render_tools
 from scripts.builtin.conversations import Conversation, Kind, Source
@@ -30,16 +32,42 @@ from scripts.builtin.sentences import (
 )
 from scripts.builtin.words import Names
 
-KIND_WEIGHTS: dict[Kind, float] = {
-    Kind.COMMAND: 46,
-    Kind.REFUSED: 36,
-    Kind.FOLLOW_UP: 7,
-    Kind.SMALL_TALK: 5,
-    Kind.ABSENT: 2.5,
-    Kind.UNOFFERED: 1,
-    Kind.TOOL_RESULT: 1.5,
-    Kind.TIME: 1,
-}
+
+class Mix(NamedTuple):
+    """What is drawn how often."""
+
+    kinds: Mapping[Kind, float]
+    num_commands: tuple[float, float, float]
+    """Weights of sentences with one, two and three commands."""
+
+
+FIRST_MIX = Mix(
+    {
+        Kind.COMMAND: 46,
+        Kind.REFUSED: 36,
+        Kind.FOLLOW_UP: 7,
+        Kind.SMALL_TALK: 5,
+        Kind.ABSENT: 2.5,
+        Kind.UNOFFERED: 1,
+        Kind.TOOL_RESULT: 1.5,
+        Kind.TIME: 1,
+    },
+    (64, 26, 10),
+)
+LAST_MIX = Mix(
+    {
+        Kind.COMMAND: 45,
+        Kind.REFUSED: 27,
+        Kind.FOLLOW_UP: 9,
+        Kind.SMALL_TALK: 4,
+        Kind.ABSENT: 7,
+        Kind.UNOFFERED: 5,
+        Kind.TOOL_RESULT: 1,
+        Kind.TIME: 2,
+    },
+    (52, 32, 16),
+)
+"""More of what is learned last: several commands, and what this home or these tools lack."""
 _HOME_KINDS = frozenset({Kind.COMMAND, Kind.REFUSED, Kind.FOLLOW_UP, Kind.SMALL_TALK})
 _GOOD_RESULTS = ('{"success": true}', "success", "ok", "done", '{"speech": "ok"}', "true")
 _BAD_RESULTS = (
@@ -57,11 +85,16 @@ class Generator:
     """Draws conversations of a domain, the home if none is given, from one source and one seed."""
 
     def __init__(
-        self, seed: int | str, source: Source | None = None, domain: Domain | None = None
+        self,
+        seed: int | str,
+        source: Source | None = None,
+        domain: Domain | None = None,
+        mix: Mix = FIRST_MIX,
     ) -> None:
         """Raises ValueError where the domain has no texts for what `source` asks for."""
         self.source = source or Source()
         self.domain = domain or load_domain()
+        self.mix = mix
         self.rng = random.Random(f"{seed}/{self.source}")
         self.names = Names(self.rng, self.domain, unseen=self.source.unseen_names)
         self.slips = 0.0
@@ -81,7 +114,7 @@ class Generator:
         self._can_join = any(
             pattern.form is Form.COMMAND for group in self._patterns.values() for pattern in group
         )
-        self.kinds = [kind for kind in KIND_WEIGHTS if self._can_draw(kind)]
+        self.kinds = [kind for kind in mix.kinds if self._can_draw(kind)]
         """What the domain has texts for."""
         wanted = self.source.kinds or (() if self.kinds else (Kind.COMMAND,))
         missing = [kind.value for kind in wanted if kind not in self.kinds]
@@ -116,7 +149,9 @@ class Generator:
         """A sentence with one to three commands, one call or more."""
         drafts = [self._draw_draft(joinable=self.source.num_commands > 1)]
         if drafts[0].form is not Form.QUESTION and self._can_join:
-            count = self.source.num_commands or self.rng.choices((1, 2, 3), (64, 26, 10))[0]
+            count = (
+                self.source.num_commands or self.rng.choices((1, 2, 3), self.mix.num_commands)[0]
+            )
             drafts += [self._draw_draft(joinable=True) for _ in range(count - 1)]
         draft = join_drafts(drafts, self.rng) if len(drafts) > 1 else drafts[0]
         return self._finish(make_polite(draft, self.rng))
@@ -138,11 +173,11 @@ class Generator:
         return bool(self._patterns)
 
     def _draw_kind(self) -> Kind:
-        weights = {kind: KIND_WEIGHTS[kind] for kind in self.kinds}
+        weights = {kind: self.mix.kinds[kind] for kind in self.kinds}
         if self.source.bare:
             weights = {k: w for k, w in weights.items() if k in _HOME_KINDS - {Kind.FOLLOW_UP}}
         if self.source.kinds:
-            weights = {kind: KIND_WEIGHTS[kind] for kind in self.source.kinds}
+            weights = {kind: self.mix.kinds[kind] for kind in self.source.kinds}
         return self.rng.choices(list(weights), list(weights.values()))[0]
 
     def _draw_has_home(self, kind: Kind) -> bool:

@@ -26,7 +26,7 @@ from torch import Tensor
 from scripts.builtin.chat import END_OF_TEXT, render_body, split_trained
 from scripts.builtin.conversations import Conversation, Source
 from scripts.builtin.domain import HOME, load_domain
-from scripts.builtin.generator import Generator, fingerprint
+from scripts.builtin.generator import FIRST_MIX, LAST_MIX, Generator, fingerprint
 from scripts.builtin.model import ModelConfig, Transformer
 from scripts.builtin.tokenizer import load_tokenizer, train_tokenizer
 from scripts.builtin.words import name_texts
@@ -36,6 +36,8 @@ Optimizers = list[torch.optim.Optimizer]
 CHUNK_CONVERSATIONS = 4096
 BARE_CHUNKS = 10
 """Chunks without system turns and history: copying is learned sooner from short conversations."""
+LAST_MIX_FROM = 36
+"""The chunk from which on `LAST_MIX` is drawn."""
 CHECKPOINT_EVERY_S = 60.0
 PROGRESS_EVERY_STEPS = 50
 LOSS_WINDOW_STEPS = 100
@@ -236,7 +238,8 @@ def _draw_samples(
     # Chunk 0 has the seed of `fingerprint`, so that the hash covers data that is trained on.
     seed = f"{config.seed}/{chunk}" if chunk else config.seed
     source = Source(bare=chunk < BARE_CHUNKS)
-    generator = Generator(seed, source, load_domain(config.domain))
+    mix = FIRST_MIX if chunk < LAST_MIX_FROM else LAST_MIX
+    generator = Generator(seed, source, load_domain(config.domain), mix)
     conversations = itertools.islice(generator, CHUNK_CONVERSATIONS)
     samples = (encode(tokenizer, conversation) for conversation in conversations)
     return [sample for sample in samples if len(sample.ids) <= max_length]
