@@ -1,4 +1,4 @@
-"""Requests that only the cloud can answer, kept on disk until it can: stored, tried, handed out once.
+"""Requests that only the cloud can answer, kept on disk: stored, tried again, handed out once.
 
 The rules of `deferred` hold: an answer is delivered at most once, and a crash may pay twice.
 """
@@ -21,7 +21,7 @@ from edge_llm.errors import (
     NoRouteError,
     UnsupportedParameterError,
 )
-from edge_llm.runtime.deferred import QUEUE_FILE, DeferredQueue
+from edge_llm.runtime.deferred import DeferredQueue
 from edge_llm.runtime.reading import read_answer
 from edge_llm.types import Answer, Message, RequestOptions
 
