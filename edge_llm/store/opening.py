@@ -36,7 +36,7 @@ def connect(
         path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False
     )
     try:
-        _check_owner(connection, path, schema)
+        _check_first(connection, path, schema)
         _use_write_ahead_log(connection, busy_timeout_s)
         connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
         connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
@@ -73,6 +73,15 @@ def _use_write_ahead_log(connection: sqlite3.Connection, timeout_s: float) -> No
             if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
                 raise
             time.sleep(0.01)
+
+
+def _check_first(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
+    """Look at a file that another process may be making: all of it at one moment."""
+    connection.execute("BEGIN")
+    try:
+        _check_owner(connection, path, schema)
+    finally:
+        connection.execute("COMMIT")
 
 
 def _check_owner(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:

@@ -1,5 +1,6 @@
 """The door to SQLite on real files, with real processes beside it."""
 
+import contextlib
 import os
 import sqlite3
 import stat
@@ -18,7 +19,7 @@ from edge_llm.errors import (
     StoreError,
     StoreVersionError,
 )
-from edge_llm.store import Schema, Store, open_store
+from edge_llm.store import Schema, Store, open_store, opening
 
 FIRST = Schema("things", ("CREATE TABLE thing (name TEXT PRIMARY KEY, size INTEGER);",))
 SECOND = Schema(
@@ -257,3 +258,23 @@ def test_processes_that_open_and_write_at_once_lose_nothing(path: Path) -> None:
     assert [process.wait() for process in started] == [0] * 4
     with open_store(path, SECOND) as store:
         assert len(names(store)) == 80
+
+
+def test_a_file_that_another_is_just_making_is_seen_at_one_moment(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, others = opening._pragma, [True]
+
+    def read_slowly(connection: sqlite3.Connection, name: str) -> int:
+        value = read(connection, name)
+        if others:
+            others.clear()
+            # It makes its tables now, or finds the file busy and gives up.
+            with contextlib.suppress(StoreBusyError):
+                open_store(path, FIRST, busy_timeout_s=0.05).close()
+        return value
+
+    monkeypatch.setattr(opening, "_pragma", read_slowly)
+
+    with open_store(path, FIRST) as store:
+        assert names(store) == []

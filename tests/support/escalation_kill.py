@@ -16,6 +16,7 @@ import random
 import signal
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -52,8 +53,9 @@ def run_children(work: Work, rng: random.Random) -> list[list[list[str]]]:
     started = [_start(work, rng.random()) for _ in range(CHILDREN)]
     for pid, pipe in started:
         # Its first line says that it works; from then on any moment is as good as another.
-        while os.read(pipe, 1) != b"\n":
-            pass
+        while (char := os.read(pipe, 1)) != b"\n":
+            if not char:
+                raise RuntimeError("a child ended by itself; what it said is above")
         time.sleep(rng.random() * MAX_LIFE_S)
         os.kill(pid, signal.SIGKILL)
     told = []
@@ -72,12 +74,17 @@ def _start(work: Work, seed: float) -> tuple[int, int]:
         os.close(writing)
         return pid, reading
 
+    # Or it would wait for ever for itself to read, once the parent is gone.
+    os.close(reading)
+
     def say(*words: object) -> None:
         os.write(writing, (" ".join(map(str, words)) + "\n").encode())
 
     # Whatever happens in here, the parent's work is not done twice.
     try:
         work(say, random.Random(seed))
+    except BaseException:  # noqa: BLE001 — said, and then it ends
+        traceback.print_exc()
     finally:
         os._exit(1)
 
