@@ -24,24 +24,21 @@ made-up prices. Nothing leaves this machine, and no key is needed."""
 def run(*, as_json: bool) -> None:
     """Ask both, print the answers as they come, then why each was answered where it was."""
     with ScriptedCloud() as cloud, EdgeLLM(**_options(cloud.url)) as llm:
-        # A model that cannot say itself that it does not know is helped by a rule.
-        tags = ["question"] if llm.facts.unsure_token_id is None else []
-        requests: list[tuple[str, dict[str, Any]]] = [(HOME, {}), (HARD, {"tags": tags})]
         if as_json:
-            print(json.dumps([llm.chat(text, **more).to_dict() for text, more in requests]))
+            print(json.dumps([llm.chat(text).to_dict() for text in (HOME, HARD)]))
             return
         print(INTRODUCTION)
-        for text, more in requests:
-            _show(llm, text, more)
+        for text in (HOME, HARD):
+            _show(llm, text)
         print("\nwhat the pretended cloud was sent:")
         for body in cloud.seen:
             print(f"  {json.dumps(body['messages'], ensure_ascii=False)}")
 
 
-def _show(llm: EdgeLLM, text: str, options: dict[str, Any]) -> None:
+def _show(llm: EdgeLLM, text: str) -> None:
     print(f"\n> {text}")
     sys.stdout.flush()
-    answer: Answer | None = show_stream(llm, text, options)
+    answer: Answer | None = show_stream(llm, text, {})
     if answer is not None:
         print(printable("\n".join(f"  {line}" for line in explain(answer))))
 
@@ -56,5 +53,4 @@ def _options(url: str) -> dict[str, Any]:
     return {
         "tiers": [{"name": "local", "model": "builtin"}, endpoint],
         "privacy": {"label": "redact"},
-        "escalation": {"rules": ({"tag": "question", "tier": "cloud"},)},
     }

@@ -56,7 +56,7 @@ class ModelFacts:
     """Whether its chat template has a place for tools."""
     unsure_token_id: int | None = None
     """A token by which the model says, before it answers, that it does not know; None: it has none.
-    Never sampled: only its probability is read."""
+    It does not show in the text; what the model says after it does."""
 
 
 class RequestHandle(Protocol):

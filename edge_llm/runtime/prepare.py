@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 from edge_llm.config import merge_sampling
 from edge_llm.engine.host import ModelFacts
@@ -16,9 +15,6 @@ from edge_llm.runtime.conversation import FittedPrompt, fit_conversation
 from edge_llm.runtime.local import LocalModel
 from edge_llm.runtime.passages import shorten
 from edge_llm.types import Message, SamplingParams
-
-NEVER = -100.0
-"""A logit bias with which no token is ever chosen, as the OpenAI API means it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +107,7 @@ def _with_statistics(
     wanted = measures or bool(watched)
     return replace(
         request,
-        params=_without(request.params, watched),
         statistics=0 if wanted and top_logprobs is None else top_logprobs,
         watched_ids=watched,
         spells=top_logprobs is not None,
     )
-
-
-def _without(params: SamplingParams, token_ids: Sequence[int]) -> SamplingParams:
-    """The same sampling in which these tokens are never chosen."""
-    if not token_ids:
-        return params
-    bias = {**params.logit_bias, **dict.fromkeys(token_ids, NEVER)}
-    return replace(params, logit_bias=MappingProxyType(bias))
