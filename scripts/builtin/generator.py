@@ -10,7 +10,6 @@ import hashlib
 import itertools
 import random
 from collections.abc import Iterable, Iterator, Mapping
-
 from typing import NamedTuple
 
 from scripts.builtin import out_of_scope, speech
