@@ -48,7 +48,7 @@ def test_logits_are_those_of_the_architecture(model: GGUFModel, runner: OnnxRunn
 
 
 def test_a_token_at_a_time_gives_what_the_whole_text_gives(runner: OnnxRunner) -> None:
-    ids = runner.tokenize("<|im_start|>user\nturn on the lights<|im_end|>\n<|im_start|>assistant\n")
+    ids = runner.tokenize("<|user|>turn on the lights<|end|><|assistant|>")
 
     answer = runner.answer_ids(ids)
 
