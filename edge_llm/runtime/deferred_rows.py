@@ -137,11 +137,13 @@ def change(
     **columns: str | float | None,
 ) -> None:
     """Move a row to a state, with the given columns set."""
-    values = {"state": state, **columns}
-    for name, value in zip(
-        ("changed_wall_s", "changed_running_s", "changed_boot_id"), _flat(now), strict=True
-    ):
-        values[name] = value
+    values: dict[str, str | float | None] = {
+        "state": state,
+        **columns,
+        "changed_wall_s": now.wall_s,
+        "changed_running_s": now.running_s,
+        "changed_boot_id": now.boot_id,
+    }
     sets = ", ".join(f"{name} = ?" for name in values)
     rows.execute(f"UPDATE deferred SET {sets} WHERE id = ?", (*values.values(), entry.id))
 
@@ -178,5 +180,17 @@ def _flat(moment: Moment) -> tuple[float, float, str]:
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:
-    created, changed = Moment(*row[9:12]), Moment(*row[12:15])
-    return Entry(row[0], DeferredState(row[1]), *row[2:9], created, changed)
+    request_id, state, request, answer, error, attempts, token, expires_in_s, wait_s = row[:9]
+    return Entry(
+        request_id,
+        DeferredState(state),
+        request,
+        answer,
+        error,
+        attempts=attempts,
+        token=token,
+        expires_in_s=expires_in_s,
+        wait_s=wait_s,
+        created=Moment(*row[9:12]),
+        changed=Moment(*row[12:15]),
+    )
