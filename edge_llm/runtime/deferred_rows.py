@@ -137,9 +137,13 @@ def change(
     **columns: str | float | None,
 ) -> None:
     """Move a row to a state, with the given columns set."""
-    values: dict[str, str | float | None] = {"state": state, **columns}
-    values["changed_wall_s"], values["changed_running_s"] = now.wall_s, now.running_s
-    values["changed_boot_id"] = now.boot_id
+    values: dict[str, str | float | None] = {
+        "state": state,
+        **columns,
+        "changed_wall_s": now.wall_s,
+        "changed_running_s": now.running_s,
+        "changed_boot_id": now.boot_id,
+    }
     sets = ", ".join(f"{name} = ?" for name in values)
     rows.execute(f"UPDATE deferred SET {sets} WHERE id = ?", (*values.values(), entry.id))
 
@@ -176,18 +180,17 @@ def _flat(moment: Moment) -> tuple[float, float, str]:
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:
-    created, changed = Moment(*row[9:12]), Moment(*row[12:15])
-    request, answer, error, attempts, token, expires_in_s, wait_s = row[2:9]
+    request_id, state, request, answer, error, attempts, token, expires_in_s, wait_s = row[:9]
     return Entry(
-        id=row[0],
-        state=DeferredState(row[1]),
-        request=request,
-        answer=answer,
-        error=error,
+        request_id,
+        DeferredState(state),
+        request,
+        answer,
+        error,
         attempts=attempts,
         token=token,
         expires_in_s=expires_in_s,
         wait_s=wait_s,
-        created=created,
-        changed=changed,
+        created=Moment(*row[9:12]),
+        changed=Moment(*row[12:15]),
     )

@@ -32,25 +32,42 @@ def connect(
         OSError: it cannot be made.
     """
     _make_private(path)
-    connection = sqlite3.connect(
-        path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False
-    )
-    try:
-        _check_first(connection, path, schema)
-        _use_write_ahead_log(connection, busy_timeout_s)
-        connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-        connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
-        connection.execute(f"PRAGMA journal_size_limit={WAL_PAGES * 4096}")
-        connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute("PRAGMA cell_size_check=ON")
-        # What is deleted is overwritten where that costs no further write.
-        connection.execute("PRAGMA secure_delete=FAST")
-        _check_sound(connection, path)
-        _migrate(connection, path, schema)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    give_up = time.monotonic() + busy_timeout_s
+    while True:
+        connection = sqlite3.connect(
+            path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False
+        )
+        try:
+            _set_up(connection, path, schema, durable=durable)
+        except BaseException as exc:
+            connection.close()
+            if not _is_busy(exc) or time.monotonic() > give_up:
+                raise
+            # Who switches to the log, or mends what a killed process left, is refused at once
+            # where another does the same; SQLite waits only where waiting cannot lock up.
+            time.sleep(0.01)
+        else:
+            return connection
+
+
+def _set_up(connection: sqlite3.Connection, path: Path, schema: Schema, *, durable: bool) -> None:
+    _check_first(connection, path, schema)
+    # Where a file system has no shared memory, SQLite keeps its older way.
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+    connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
+    connection.execute(f"PRAGMA journal_size_limit={WAL_PAGES * 4096}")
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA cell_size_check=ON")
+    # What is deleted is overwritten where that costs no further write.
+    connection.execute("PRAGMA secure_delete=FAST")
+    _check_sound(connection, path)
+    _migrate(connection, path, schema)
+
+
+def _is_busy(exc: BaseException) -> bool:
+    code = getattr(exc, "sqlite_errorcode", 0)
+    return isinstance(exc, sqlite3.OperationalError) and code & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _make_private(path: Path) -> None:
@@ -59,29 +76,14 @@ def _make_private(path: Path) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
 
 
-def _use_write_ahead_log(connection: sqlite3.Connection, timeout_s: float) -> None:
-    """Switch to the log. Where a file system has no shared memory, SQLite keeps its older way.
-
-    Two processes that switch at once are refused without the usual wait.
-    """
-    give_up = time.monotonic() + timeout_s
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError as exc:
-            if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
-                raise
-            time.sleep(0.01)
-
-
 def _check_first(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
     """Look at a file that another process may be making: all of it at one moment."""
     connection.execute("BEGIN")
     try:
         _check_owner(connection, path, schema)
     finally:
-        connection.execute("COMMIT")
+        if connection.in_transaction:
+            connection.execute("COMMIT")
 
 
 def _check_owner(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:

@@ -65,6 +65,9 @@ class BudgetMachine(RuleBasedStateMachine):
 
     @rule(target=open_charges, cents=CENTS)
     def reserve(self, cents: int) -> tuple[Reservation | None, Charge]:
+        return self.reserved(cents)
+
+    def reserved(self, cents: int) -> tuple[Reservation | None, Charge]:
         self.see()
         left = self.budget.status()
         assert left.left_usd is not None
@@ -120,7 +123,7 @@ class BudgetMachine(RuleBasedStateMachine):
         self.see()
         self.budget.reserve(0.0, 0)
         self.now -= DAY
-        reserved = self.reserve(cents)
+        reserved = self.reserved(cents)
         self.now += DAY
         return reserved  # type: ignore[return-value]
 

@@ -46,7 +46,12 @@ str string text bytes int integer bool boolean float any object none null nil un
 yes no on off required optional empty missing wrong incorrect invalid correct expired reset changed
 set unset needed weak strong secret hidden redacted default ok not the a an in to for too very also
 now always never here there only stored saved sent used based case sensitive protected manager
-field prompt input
+field prompt input again already still just really being been about what why how who where when my
+your our their his her this that these those then and but or if with of on at by from as it its than
+long short longer shorter easy hard good bad better best simple complex safe unsafe secure insecure
+stolen lost leaked unknown known same different new old right locked blocked hashed encrypted salted
+visible shown written kept gone given asked accepted rejected refused updated created deleted up
+more less most enough important private public personal shared temporary permanent case-sensitive
 """
 """What follows the name in a sentence or a program, and is no password."""
 
@@ -89,13 +94,7 @@ def _is_password(match: re.Match[str]) -> bool:
     value = _value(match)
     if match["double"] or match["single"]:
         return not _CODE_LIKE.match(value) and value.lower() not in _WORDS
-    if len(value) < 3 or _CODE_LIKE.match(value) or value.lower().strip(".") in _WORDS:
-        return False
-    # In a sentence ("my password is …") a mere word is more often about the password.
-    in_sentence = re.search(
-        r"\b(?:is|ist|es|est|è)\b", match[0][: match.start("bare") - match.start()]
-    )
-    return not in_sentence or not value.isalpha() or not value.islower()
+    return len(value) >= 3 and not _CODE_LIKE.match(value) and value.lower() not in _WORDS
 
 
 def _is_random(value: str) -> bool:
