@@ -12,7 +12,7 @@ import pytest
 from scripts.builtin.chat import UNSURE, UNSURE_KEY, render_body
 from scripts.builtin.conversations import Conversation, Kind, Source
 from scripts.builtin.domain import HOME, load_domain
-from scripts.builtin.evaluate import SUITES, has_texts
+from scripts.builtin.evaluate import SUITES, fit_suites
 from scripts.builtin.generator import Generator, group_patterns
 from scripts.builtin.gguf_copy import read_gguf
 from scripts.builtin.proofread import find_mistakes
@@ -59,8 +59,17 @@ def test_what_only_a_home_has_is_off() -> None:
     }  # fmt: skip
     with pytest.raises(ValueError, match="shop-assistant has no texts for: follow-up"):
         Generator(0, Source(kinds=(Kind.FOLLOW_UP,)), SHOP)
-    assert not has_texts(SHOP, SUITES["listed home"])
-    assert has_texts(SHOP, SUITES["test patterns"])
+
+
+def test_suites_are_cut_to_what_a_domain_has() -> None:
+    suites = fit_suites(SHOP)
+
+    assert fit_suites(load_domain()) == SUITES
+    assert set(SUITES) - set(suites) == {
+        "listed home", "follow-ups and corrections", "what the home lacks",
+    }  # fmt: skip
+    assert suites["small talk and time"].kinds == (Kind.SMALL_TALK,)
+    assert suites["test patterns"] == SUITES["test patterns"]
 
 
 def test_two_in_five_single_turns_are_out_of_scope_here_as_well() -> None:
