@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -19,8 +19,14 @@ from scripts.builtin.prompts import GENERAL_PROMPTS
 from scripts.builtin.speech import can_describe
 
 HOME = Path(__file__).parent / "home"
+EXAMPLES = Path(__file__).parent / "examples"
 TABLE = "intents.toml"
-_SECTIONS = frozenset({"model", "words", "from_home", "intents"})
+_KEYS = {
+    "model": ("name", "description", "version", "license", "language"),
+    "words": ("in_questions",),
+    "from_home": ("refused", "without", "small_talk"),
+}
+"""Keys of each section; those of `[intents]` are the names of intents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +89,11 @@ def load_domain(folder: Path = HOME) -> Domain:
         prompts=own.prompts or GENERAL_PROMPTS,
         **_borrow(table.get("from_home", {}), own, home),
     )
-    if not grammar.refused:
+    if not any(grammar.refused.values()):
         raise ValueError(f"{folder} has no refused/*.txt: it would be sure of everything")
-    asked = table.get("words", {}).get("in_questions", own.copied_lists)
+    asked = table.get("words", {}).get("in_questions")
+    _check_keys(f"{folder}: [words] in_questions:", asked or (), grammar.words)
+    asked = own.copied_lists if asked is None else asked
     about = About(**{"name": folder.resolve().name, **table.get("model", {})})
     return Domain(about, intents, grammar, Lexicon(grammar.words, own.words, asked))
 
@@ -97,10 +105,16 @@ def _read_table(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path.parent} is no domain: it has no {TABLE}") from None
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path}: {error}") from error
-    unknown = sorted(set(table) - _SECTIONS)
-    if unknown:
-        raise ValueError(f"{path}: [{unknown[0]}] is not one of {sorted(_SECTIONS)}")
+    _check_keys(f"{path}:", table, ("intents", *_KEYS))
+    for section, keys in _KEYS.items():
+        _check_keys(f"{path}: [{section}]", table.get(section, {}), keys)
     return table
+
+
+def _check_keys(where: str, given: Iterable[str], known: Iterable[str]) -> None:
+    for key in given:
+        if key not in known:
+            raise ValueError(f"{where} {key!r} is not one of {', '.join(known)}")
 
 
 def _borrow(chosen: Mapping[str, Any], own: Grammar, home: Grammar) -> dict[str, Any]:

@@ -6,13 +6,14 @@ Prompts go through the model's own chat template, answers through the runtime's 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -297,9 +298,8 @@ def evaluate(path: Path, domain: Domain, *, count: int, seed: int) -> None:
     """
     examiner = Examiner(str(path))
     suites: dict[str, list[Case]] = {}
-    for name, source in SUITES.items():
-        if has_texts(domain, source):
-            suites[name] = run_suite(examiner, source, count, seed, domain=domain)
+    for name, source in fit_suites(domain).items():
+        suites[name] = run_suite(examiner, source, count, seed, domain=domain)
     examiner.close()
     report: dict[str, object] = {
         name: _summarise(suites[name]) if name in suites else None for name in SUITES
@@ -311,13 +311,17 @@ def evaluate(path: Path, domain: Domain, *, count: int, seed: int) -> None:
     print(json.dumps(report, indent=1, ensure_ascii=False))
 
 
-def has_texts(domain: Domain, source: Source) -> bool:
-    """Whether conversations of `source` can be drawn from `domain`."""
-    try:
-        Generator(0, source, domain)
-    except ValueError:
-        return False
-    return True
+def fit_suites(domain: Domain) -> dict[str, Source]:
+    """The suites that can be drawn from `domain`, of the kinds that it has."""
+    suites: dict[str, Source] = {}
+    for name, source in SUITES.items():
+        with contextlib.suppress(ValueError):
+            known = Generator(0, replace(source, kinds=(), has_home=None), domain).kinds
+            fitting = replace(source, kinds=tuple(k for k in source.kinds if k in known))
+            if fitting.kinds:
+                Generator(0, fitting, domain)
+                suites[name] = fitting
+    return suites
 
 
 def _summarise(cases: Sequence[Case]) -> dict[str, object]:

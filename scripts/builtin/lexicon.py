@@ -32,7 +32,7 @@ class Lexicon:
         self._lists = lists
         self.own = frozenset(own)
         """Names of the lists in the folder of the domain."""
-        self.in_questions = tuple(entry for name in in_questions for entry in self[name])
+        self.in_questions = tuple(entry for name in in_questions for entry in self.get(name))
         """Words of the domain that occur in what is out of scope as well."""
         self.common, self.unseen_common = self._split_common()
         self.devices = {

@@ -28,8 +28,10 @@ def proofread(domain: Domain) -> None:
     mistakes = list(dict.fromkeys(find_mistakes(domain)))
     patterns = Counter(pattern.intent for pattern in domain.grammar.patterns)
     print("patterns of each intent:", ", ".join(f"{n} {i}" for i, n in patterns.most_common()))
-    held_out = sum(map(len, group_patterns(domain, held_out=True).values()))
-    print(f"{patterns.total()} patterns, {held_out} of them kept from training")
+    held_out = {i: len(group) for i, group in group_patterns(domain, held_out=True).items()}
+    print(f"{patterns.total()} patterns, {sum(held_out.values())} of them kept from training")
+    if untested := [intent for intent in patterns if intent not in held_out]:
+        print("none of them kept, so that the test says nothing of:", ", ".join(untested))
     refused = {kind: len(lines) for kind, lines in domain.grammar.refused.items()}
     print(f"{sum(refused.values())} lines out of scope:", refused)
     if mistakes:
