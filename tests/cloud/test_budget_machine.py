@@ -125,7 +125,7 @@ class BudgetMachine(RuleBasedStateMachine):
         self.now -= DAY
         reserved = self.reserved(cents)
         self.now += DAY
-        return reserved  # type: ignore[return-value]
+        return reserved
 
     @rule()
     def start_again(self) -> None:

@@ -18,8 +18,8 @@ from edge_llm.evaluate.builtin import (
 )
 from edge_llm.hub.packaged import models_folder
 from edge_llm.types import Answer, ToolCall
-from scripts.builtin.evaluation_set import draw_cases
 from scripts.builtin.domain import load_domain
+from scripts.builtin.evaluation_set import draw_cases
 
 CALL = {"name": "HassTurnOn", "arguments": {"area": "den"}}
 
