@@ -159,7 +159,7 @@ def test_images_may_be_let_through() -> None:
         {"role": "user", "content": b"bytes"},
         {"role": "user", "content": "x", "extra": object()},
     ],
-    ids=str,
+    ids=["role", "function", "bytes", "object"],
 )
 def test_what_cannot_be_replaced_does_not_leave(message: dict[str, Any]) -> None:
     with pytest.raises(RedactionError) as raised:
