@@ -77,12 +77,12 @@ def load_domain(folder: Path = HOME) -> Domain:
     table = _read_table(folder / TABLE)
     intents = read_intents(table.get("intents", {}))
     own, home = read_grammar(folder), read_grammar(HOME)
-    mute = [n for n, i in intents.items() if not (i.reply or can_describe(n))]
-    if mute:
-        raise ValueError(f"[intents.{mute[0]}] has no reply")
-    strange = sorted({pattern.intent for pattern in own.patterns} - set(intents))
-    if strange:
-        raise ValueError(f"patterns/{strange[0]}.txt: {TABLE} has no [intents.{strange[0]}]")
+    for name, intent in intents.items():
+        if not (intent.reply or can_describe(name)):
+            raise ValueError(f"{folder / TABLE}: [intents.{name}] has no reply")
+    for pattern in own.patterns:
+        if pattern.intent not in intents:
+            raise ValueError(f"{folder}: patterns, but no [intents.{pattern.intent}] in {TABLE}")
     grammar = replace(
         own,
         words={**home.words, **own.words},
@@ -129,9 +129,8 @@ def _borrow(chosen: Mapping[str, Any], own: Grammar, home: Grammar) -> dict[str,
     unfit: list[str] = chosen.get("without", [])
     replies: list[str] = chosen.get("small_talk", [])
     known = {talk.reply: talk for talk in home.small_talk}
-    for name in (*kinds, *replies):
-        if name not in home.refused and name not in known:
-            raise ValueError(f"[from_home] {name!r} is not of the home")
+    _check_keys("[from_home] refused:", kinds, home.refused)
+    _check_keys("[from_home] small_talk:", replies, known)
     refused = {
         kind: tuple(line for line in home.refused[kind] if not any(map(line.__contains__, unfit)))
         for kind in kinds
