@@ -137,12 +137,15 @@ class CasesBackend(FakeBackend):
         assert found is not None, "every prompt names its case"
         case = self._cases[int(found[1])]
         reply = self._replies[case.number]
-        position = len(data) - data.rindex(bytes(ASSISTANT)) - len(ASSISTANT)
+        begin = data.rindex(bytes(ASSISTANT)) + len(ASSISTANT)
+        is_first = len(data) == begin
+        says_unsure = not is_first and tokens[begin] == self.tokenizer.vocab_size - 1
+        position = len(data) - begin - says_unsure  # after its word it says the same
         is_sure = case.doubt_at is None or position < case.doubt_at
         row = np.zeros(self.tokenizer.vocab_size, np.float32)
         end = min(self.tokenizer.eog_ids)
         row[reply[position] if position < len(reply) else end] = 13.0 if is_sure else 2.0
-        if position == 0 and not case.knows:
+        if is_first and not case.knows:
             row[-1] = row.max() + 3.0
         return row
 

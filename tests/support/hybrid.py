@@ -63,13 +63,17 @@ class DoubtfulBackend(FakeBackend):
     def _say(self, tokens: Sequence[int]) -> NDArray[np.float32]:
         starts = range(len(tokens) - len(ASSISTANT), -1, -1)
         begin = next(s for s in starts if list(tokens[s : s + len(ASSISTANT)]) == ASSISTANT)
-        position = len(tokens) - begin - len(ASSISTANT)
+        said = list(tokens[begin + len(ASSISTANT) :])
+        is_first = not said
+        if said[:1] == [self.tokenizer.vocab_size - 1]:
+            del said[0]  # what it says after its unsure token is the same
+        position = len(said)
         ends = min(self.tokenizer.eog_ids)
         token = self.reply[position] if position < len(self.reply) else ends
         share = self._sureness(position)
         row = np.zeros(self.tokenizer.vocab_size, np.float32)
         row[token] = math.log(share / (1.0 - share) * (self.tokenizer.vocab_size - 1))
-        if position == 0 and self._unsure is not None:
+        if is_first and self._unsure is not None:
             mass = float(np.exp(row.astype(np.float64)).sum()) - 1.0
             row[self.tokenizer.vocab_size - 1] = math.log(
                 self._unsure / (1.0 - self._unsure) * mass
