@@ -11,12 +11,12 @@ settings.register_profile(
 )
 settings.load_profile("any machine")
 
+EMPTY_CONFIGURATION = Path(__file__).parent / "support" / "empty_configuration.toml"
+
 
 @pytest.fixture(autouse=True)
 def _own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("EDGE_LLM_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("EDGE_LLM_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("EDGE_LLM_STATE_DIR", str(tmp_path / "state"))
-    empty = tmp_path / "no configuration"
-    empty.write_text("")
-    monkeypatch.setenv("EDGE_LLM_CONFIG", str(empty))
+    monkeypatch.setenv("EDGE_LLM_CONFIG", str(EMPTY_CONFIGURATION))
