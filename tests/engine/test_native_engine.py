@@ -149,7 +149,9 @@ def test_abort_in_the_middle_of_a_prefill_frees_the_cells_at_once(backend: Backe
 
 def test_more_requests_than_the_cache_holds_all_finish(backend: Backend) -> None:
     engine = Engine(backend)
-    params = SamplingParams(temperature=0.0, max_tokens=200, logit_bias=dict.fromkeys(range(3), -100.0))
+    params = SamplingParams(
+        temperature=0.0, max_tokens=200, logit_bias=dict.fromkeys(range(3), -100.0)
+    )
     requests = [EngineRequest(prompt(backend, text), params) for text in COMMANDS]
 
     outputs = generate(engine, requests)
