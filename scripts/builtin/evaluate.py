@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from edge_llm.config import EdgeConfig
 from edge_llm.engine.request import EngineRequest, SequenceEvent
 from edge_llm.errors import ContextLengthExceededError
+from edge_llm.evaluate.auroc import auroc as area_under_curve
 from edge_llm.prompt.call_formats import ParsedToolCall
 from edge_llm.prompt.parse import OutputParser, TextDelta
 from edge_llm.runtime.local import LocalModel, LocalRun, load_local_model
@@ -277,18 +278,10 @@ def run_suite(
 
 
 def auroc(higher: Sequence[float], lower: Sequence[float]) -> float:
-    """Probability that a value of `higher` is above one of `lower`, ties counted half.
-
-    Source: Hanley and McNeil, 1982.
-    """
-    ordered = sorted([(v, 1) for v in higher] + [(v, 0) for v in lower])
-    rank, total = 0, 0.0
-    for _, group in itertools.groupby(ordered, key=lambda pair: pair[0]):
-        labels = [label for _, label in group]
-        total += sum(labels) * (rank + (len(labels) + 1) / 2)
-        rank += len(labels)
-    n, m = len(higher), len(lower)
-    return (total - n * (n + 1) / 2) / (n * m) if n and m else math.nan
+    """Probability that a value of `higher` is above one of `lower`; NaN where one is empty."""
+    labels = [True] * len(higher) + [False] * len(lower)
+    area = area_under_curve([*higher, *lower], labels)
+    return math.nan if area is None else area
 
 
 def evaluate(path: Path, domain: Domain, *, count: int, seed: int) -> None:
