@@ -8,7 +8,7 @@ from typing import Any
 
 from edge_llm.cloud.budget import Budget, Reservation
 from edge_llm.cloud.failover import CloudTier
-from edge_llm.cloud.pricing import worst_case_usd
+from edge_llm.cloud.pricing import estimate_prompt_tokens, worst_case_usd
 from edge_llm.cloud.types import CloudRequest
 from edge_llm.privacy import Passage, PrivacyLabel, Redactor, passage
 from edge_llm.runtime.chat_request import ChatRequest
@@ -57,6 +57,10 @@ class Door:
             StoreError: the account cannot be read; then nothing may be spent.
         """
         messages = [*request.messages, *extra.messages]
+        if extra.messages:
+            prompt_tokens += estimate_prompt_tokens(
+                CloudRequest(extra.messages, str(request.label))
+            )
         sampling: dict[str, Any] = {name: request.sampling.get(name) for name in _SAME_NAMES}
         out = CloudRequest(
             messages=messages,
@@ -71,7 +75,7 @@ class Door:
             **sampling,
         )
         sent = self._redacted(out) if self._must_redact(cloud, request.label) else Outgoing(out)
-        return replace(sent, reservation=self._reserve(cloud, request, prompt_tokens))
+        return replace(sent, reservation=self._reserve(cloud, request, prompt_tokens, extra))
 
     def _redacted(self, out: CloudRequest) -> Outgoing:
         # A schema is searched as the tools are, whose descriptions it resembles.
@@ -98,7 +102,7 @@ class Door:
         )
 
     def _reserve(
-        self, cloud: CloudTier, request: ChatRequest, prompt_tokens: int
+        self, cloud: CloudTier, request: ChatRequest, prompt_tokens: int, extra: Extra
     ) -> Reservation | None:
         if self.budget is None:
             return None
@@ -107,7 +111,7 @@ class Door:
             worst_case_usd(client.endpoint.prices, prompt_tokens, most) or 0.0
             for client in cloud.clients
         ]
-        return self.budget.reserve(max(costs), estimate_bytes(request))
+        return self.budget.reserve(max(costs), estimate_bytes(request, extra.messages))
 
 
 def _stop(value: Any) -> Sequence[str]:

@@ -195,9 +195,9 @@ def is_loopback(endpoint: Endpoint) -> bool:
     return host in ("localhost", "::1") or host.endswith(".localhost") or host.startswith("127.")
 
 
-def estimate_bytes(request: ChatRequest) -> int:
-    """About what would be sent, and rather more: escaped as ASCII."""
-    parts = {"messages": list(request.messages), "tools": list(request.tools or ())}
+def estimate_bytes(request: ChatRequest, more: Sequence[Message] = ()) -> int:
+    """About what would be sent, `more` after it, and rather more: escaped as ASCII."""
+    parts = {"messages": [*request.messages, *more], "tools": list(request.tools or ())}
     return len(json.dumps(parts, default=str)) + 512
 
 
