@@ -50,6 +50,8 @@ def _train(args: argparse.Namespace, _: Domain) -> None:
             seed=args.seed,
             minutes=args.minutes,
             threads=args.threads,
+            start_from=args.start_from,
+            learning_rate=args.learning_rate,
         )
     )
 
@@ -121,6 +123,8 @@ def _parse_args() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=15.0, help="time of training")
     parser.add_argument("--intent", default="", help="sample: only the patterns of this intent")
     parser.add_argument("--threads", type=int, default=1, help="threads of training")
+    parser.add_argument("--learning-rate", type=float, default=3e-3, help="the highest")
+    parser.add_argument("--start-from", type=Path, help="train: begin with this run's weights")
     parser.add_argument("--run-dir", type=Path, help="state of training (build/NAME)")
     parser.add_argument("--model", type=Path, help="the Q8_0 form")
     parser.add_argument("--half", type=Path, help="the F16 form")

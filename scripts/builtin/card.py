@@ -38,6 +38,7 @@ def write_card(result: Path, run_dir: Path, path: Path) -> None:
     figures: dict[str, Any] = record["figures"]
     domain = load_domain(HOME)
     grammar = domain.grammar
+    runs = _runs(summary)
     num_trained = sum(map(len, group_patterns(domain, held_out=False).values()))
     text = _TEMPLATE.read_text(encoding="utf-8")
     values = {
@@ -64,9 +65,13 @@ def write_card(result: Path, run_dir: Path, path: Path) -> None:
         "num_patterns": f"{num_trained:,}",
         "num_held_out": f"{len(grammar.patterns) - num_trained:,}",
         "num_refused": f"{sum(map(len, grammar.refused.values())):,}",
-        "steps": f"{summary['step']:,}",
-        "tokens_m": f"{summary['tokens'] / 1e6:.1f}",
-        "minutes": f"{summary['elapsed_s'] / 60:.0f}",
+        "steps": f"{sum(run['step'] for run in runs):,}",
+        "tokens_m": f"{sum(run['tokens'] for run in runs) / 1e6:.1f}",
+        "minutes": f"{sum(run['elapsed_s'] for run in runs) / 60:.0f}",
+        "runs": "one run"
+        if len(runs) == 1
+        else f"{len(runs)} runs, each from the weights of the last",
+        "commands": _commands(summary),
         "loss": f"{summary['loss']:.4f}",
         "seed": str(summary["seed"]),
         "data_sha256": summary["data_sha256"],
@@ -74,6 +79,24 @@ def write_card(result: Path, run_dir: Path, path: Path) -> None:
     for name, value in values.items():
         text = text.replace(f"@{name}@", value)
     path.write_text(text, encoding="utf-8")
+
+
+def _runs(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """A run, after those whose weights it began with."""
+    before = summary.get("started_from")
+    return [*(_runs(before) if before else []), summary]
+
+
+def _commands(summary: Mapping[str, Any]) -> str:
+    """What to type to train so long again."""
+    lines = []
+    for number, run in enumerate(_runs(summary)):
+        line = f"scripts/train-builtin --seed {run['seed']} --minutes {run['elapsed_s'] / 60:.0f}"
+        line += f" --run-dir build/run{number}"
+        if number:
+            line += f" --start-from build/run{number - 1}"
+        lines.append(line + f" --learning-rate {run.get('learning_rate', 3e-3):g}")
+    return "\n".join(lines)
 
 
 def _suite_row(name: str, what: str, figures: Mapping[str, Any]) -> str:

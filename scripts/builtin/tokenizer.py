@@ -3,7 +3,8 @@
 It splits text as Qwen2 does, so llama.cpp reads it with `tokenizer.ggml.pre = "qwen2"`. Merges
 never join a space or a quote with a word that names are made of: a name has the same tokens in a
 sentence, where a space precedes it, and in a call, where a quote does. That makes copying it a
-plain look-up. The most frequent of the other words, such as `the`, take their space along.
+plain look-up. The most frequent of the other words, such as `the`, take their space along, unless
+names begin with them.
 """
 
 from __future__ import annotations
@@ -56,11 +57,18 @@ def train_tokenizer(
     vocabulary: dict[str, int] = model["vocab"]
     merges = [(left, right) for left, right in model["merges"]]
     named = {word for name in names for word in re.findall(r"[a-z]+", name.lower())}
-    for word in _most_spaced(plain, set(vocabulary) - named):
+    begin = _first_tokens(create_tokenizer(vocabulary, merges), named)
+    for word in _most_spaced(plain, set(vocabulary) - named - begin):
         # Last of all merges: a word is built as everywhere before its space is joined.
         merges.append((_SPACE, word))
         vocabulary[_SPACE + word] = len(vocabulary)
     return create_tokenizer(vocabulary, merges)
+
+
+def _first_tokens(tokenizer: Tokenizer, words: Iterable[str]) -> set[str]:
+    """What `words` begin with: were ` at` a token, ` attic` would begin with it, `attic` not."""
+    split = (tokenizer.encode(word).tokens for word in words)
+    return {tokens[0] for tokens in split if len(tokens) > 1}
 
 
 def _most_spaced(texts: Iterable[str], candidates: set[str]) -> list[str]:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -29,14 +29,16 @@ from scripts.builtin.domain import HOME, load_domain
 from scripts.builtin.generator import FIRST_MIX, LAST_MIX, Generator, fingerprint
 from scripts.builtin.model import ModelConfig, Transformer
 from scripts.builtin.tokenizer import load_tokenizer, train_tokenizer
-from scripts.builtin.words import name_texts
+from scripts.builtin.words import invented_texts, name_texts
 
 Optimizers = list[torch.optim.Optimizer]
 
 CHUNK_CONVERSATIONS = 4096
 BARE_CHUNKS = 10
 """Chunks without system turns and history: copying is learned sooner from short conversations."""
-LAST_MIX_FROM = 36
+INVENTED_NAMES = 5000
+"""Names that the tokenizer is told of, beside those of the lists."""
+LAST_MIX_FROM = 20
 """The chunk from which on `LAST_MIX` is drawn."""
 CHECKPOINT_EVERY_S = 60.0
 PROGRESS_EVERY_STEPS = 50
@@ -50,6 +52,8 @@ class TrainConfig:
     run_dir: Path
     domain: Path = HOME
     """Folder of the texts to train on."""
+    start_from: Path | None = None
+    """Run folder whose weights to begin with; data and mix go on where that run ended."""
     seed: int = 0
     minutes: float = 15.0
     """Wall-clock time of training, generation included."""
@@ -128,7 +132,8 @@ def train(config: TrainConfig) -> None:
     """Trains until the time is up and leaves `checkpoint.pt` and `tokenizer.json` in `run_dir`.
 
     Raises:
-        ValueError: the texts of the domain are wrong, or `run_dir` holds a run of another.
+        ValueError: the texts of the domain are wrong, or `run_dir` or `start_from` holds a run
+            of another.
     """
     data_sha256 = fingerprint(config.seed, domain=load_domain(config.domain))
     torch.set_num_threads(config.threads)
@@ -137,7 +142,7 @@ def train(config: TrainConfig) -> None:
     tokenizer = _prepare_tokenizer(config)
     model = Transformer(ModelConfig(vocab_size=tokenizer.get_vocab_size()))
     optimizers = _create_optimizers(model, config)
-    progress = _resume(config, model, optimizers)
+    progress = _resume(config, model, optimizers) or _begin(config, model, tokenizer)
     print(f"{model.num_parameters} parameters, data {data_sha256}", flush=True)
     limit_s = 60 * config.minutes
     with TrainBar(limit_s) as bar:
@@ -145,7 +150,9 @@ def train(config: TrainConfig) -> None:
             _train_chunk(config, tokenizer, model, optimizers, progress, bar)
     _save(config, model, optimizers, progress)
     summary = {**asdict(progress), "parameters": model.num_parameters, "seed": config.seed}
-    summary["data_sha256"] = data_sha256
+    summary |= {"data_sha256": data_sha256, "learning_rate": config.learning_rate}
+    if config.start_from is not None:
+        summary["started_from"] = json.loads((config.start_from / "summary.json").read_text())
     (config.run_dir / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
 
 
@@ -263,7 +270,8 @@ def _prepare_tokenizer(config: TrainConfig) -> Tokenizer:
         generator = Generator(config.seed, domain=domain)
         conversations = itertools.islice(generator, config.tokenizer_conversations)
         texts = [render_body(m) for conversation in conversations for m in conversation.messages]
-        train_tokenizer(texts, name_texts(domain)).save(str(path))
+        names = [*name_texts(domain), *invented_texts(domain, INVENTED_NAMES)]
+        train_tokenizer(texts, names).save(str(path))
     return load_tokenizer(path)
 
 
@@ -285,19 +293,43 @@ def _create_optimizers(model: Transformer, config: TrainConfig) -> Optimizers:
     ]
 
 
-def _resume(config: TrainConfig, model: Transformer, optimizers: Optimizers) -> Progress:
+def _resume(config: TrainConfig, model: Transformer, optimizers: Optimizers) -> Progress | None:
+    """Continues the run in `run_dir`; None where there is none."""
     path = config.run_dir / "checkpoint.pt"
     if not path.exists():
-        return Progress()
-    state = torch.load(path, weights_only=True)
-    # Runs of before had no domain but the home.
-    name, wanted = state.get("domain", load_domain().about.name), load_domain(config.domain)
-    if name != wanted.about.name:
-        raise ValueError(f"{config.run_dir} holds a run of {name!r}: choose another --run-dir")
+        return None
+    state = _load_checkpoint(config, path)
     model.load_state_dict(state["model"])
     for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
         optimizer.load_state_dict(saved)
     return Progress(**state["progress"])
+
+
+def _begin(config: TrainConfig, model: Transformer, tokenizer: Tokenizer) -> Progress:
+    """A new run, with random weights or with those of `start_from`.
+
+    The tokenizers of the two runs may differ: a token that both have keeps its embedding.
+    """
+    if config.start_from is None:
+        return Progress()
+    state = _load_checkpoint(config, config.start_from / "checkpoint.pt")
+    before = load_tokenizer(config.start_from / "tokenizer.json").get_vocab()
+    weights: dict[str, Tensor] = state["model"]
+    embedding = model.embedding.weight.detach().clone()
+    for token, index in tokenizer.get_vocab().items():
+        if token in before:
+            embedding[index] = weights["embedding.weight"][before[token]]
+    model.load_state_dict(weights | {"embedding.weight": embedding})
+    return Progress(chunk=state["progress"]["chunk"] + 1)
+
+
+def _load_checkpoint(config: TrainConfig, path: Path) -> dict[str, Any]:
+    state: dict[str, Any] = torch.load(path, weights_only=True)
+    # Runs of before had no domain but the home.
+    name, wanted = state.get("domain", load_domain().about.name), load_domain(config.domain)
+    if name != wanted.about.name:
+        raise ValueError(f"{path.parent} holds a run of {name!r}: choose another folder")
+    return state
 
 
 def _save(

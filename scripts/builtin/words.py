@@ -40,7 +40,7 @@ _UNSEEN_CODAS = split_words("|||ct|ft|lk|mp|ng|nk|pt|rd|rk|rt|sh|tch|lt|v|z|rm|l
 
 
 def name_texts(domain: Domain) -> list[str]:
-    """What names are made of: its words are copied, so they need the same tokens always."""
+    """What listed names are made of: its words are copied, so they need the same tokens always."""
     lexicon = domain.lexicon
     lists = [lexicon[name] for name in domain.grammar.copied_lists]
     if lexicon.has_homes:
@@ -48,6 +48,12 @@ def name_texts(domain: Domain) -> list[str]:
         named = (lexicon[name] for name in ("areas", "people", "head_nouns"))
         lists += [*fixed, *named, *lexicon.devices.values()]
     return [entry for entries in lists for entry in entries]
+
+
+def invented_texts(domain: Domain, count: int) -> list[str]:
+    """`count` invented names, and the words of other subjects that occur in names."""
+    names = Names(random.Random(0), domain)
+    return [*(names.phrase() for _ in range(count)), *domain.lexicon.common]
 
 
 class Names:

@@ -198,6 +198,38 @@ def test_a_model_comes_out_whose_unsure_token_is_named(tmp_path: Path) -> None:
         train(TrainConfig(tmp_path / "run", write_domain(tmp_path / "kiosk"), minutes=0.1))
 
 
+def test_a_run_begins_with_the_weights_of_another(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="training needs torch")
+    from tokenizers import Tokenizer
+
+    from scripts.builtin.train import TrainConfig, train
+
+    first = TrainConfig(
+        tmp_path / "first", FOLDER, minutes=0.03, batch_tokens=1024, tokenizer_conversations=300
+    )
+    train(first)
+    # No step at all: what comes out is what it began with, though its tokenizer is another.
+    second = TrainConfig(
+        tmp_path / "second", FOLDER, start_from=first.run_dir, minutes=0, tokenizer_conversations=99
+    )
+    train(second)
+
+    before, after = (
+        torch.load(one.run_dir / "checkpoint.pt", weights_only=True) for one in (first, second)
+    )
+    ids, moved = (
+        Tokenizer.from_file(str(one.run_dir / "tokenizer.json")).get_vocab()
+        for one in (first, second)
+    )
+    for name, weights in before["model"].items():
+        if name != "embedding.weight":
+            assert torch.equal(weights, after["model"][name])
+    embeddings = [one["model"]["embedding.weight"] for one in (before, after)]
+    assert ids != moved
+    for token in ids.keys() & moved.keys():
+        assert torch.equal(embeddings[0][ids[token]], embeddings[1][moved[token]])
+
+
 def blocks(language: str) -> list[str]:
     """The fenced texts of the guide that are in `language`."""
     fenced = re.findall(r"^```(\w*)\n(.*?)^```$", GUIDE, re.DOTALL | re.MULTILINE)

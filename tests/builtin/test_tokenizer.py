@@ -12,14 +12,16 @@ from scripts.builtin.chat import SPECIAL_TOKENS, render_body, render_prompt
 from scripts.builtin.domain import load_domain
 from scripts.builtin.generator import Generator
 from scripts.builtin.tokenizer import train_tokenizer
-from scripts.builtin.words import Names, name_texts
+from scripts.builtin.words import Names, invented_texts, name_texts
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
     drawn = itertools.islice(Generator("tokenizer"), 1500)
     texts = [render_body(message) for conversation in drawn for message in conversation.messages]
-    return train_tokenizer(texts, name_texts(load_domain()))
+    return train_tokenizer(
+        texts, [*name_texts(load_domain()), *invented_texts(load_domain(), 5000)]
+    )
 
 
 def tokens(tokenizer: Tokenizer, text: str) -> list[str]:
@@ -42,12 +44,12 @@ def test_a_name_has_the_same_tokens_after_a_space_and_after_a_quote(
         assert tokens(tokenizer, f'="{name}",')[1:-1] == alone
         alike += tokens(tokenizer, f" {name}") == ["Ġ", *alone]
 
-    # The others begin with a word that takes its space along: ` attic` is read as ` at` and `tic`.
-    assert alike / len(names) > 0.8
+    # Words of unseen syllables may begin as no word of training does.
+    assert alike / len(names) > (1 - 1e-9 if unseen is None else 0.95)
 
 
 def test_frequent_words_take_their_space_along(tokenizer: Tokenizer) -> None:
-    assert tokens(tokenizer, "turn down what") == ["turn", "Ġdown", "Ġwhat"]
+    assert tokens(tokenizer, "so what") == ["so", "Ġwhat"]
 
 
 def test_control_tokens_are_one_token_each(tokenizer: Tokenizer) -> None:
