@@ -9,7 +9,16 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypedDict
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    ParsedT = TypeVar("ParsedT", default=Any)
+else:
+    from typing import TypeVar
+
+    ParsedT = TypeVar("ParsedT")
 
 Message: TypeAlias = Mapping[str, Any]
 """One OpenAI-style message: `role`, `content`, and for calls `tool_calls` or `tool_call_id`."""
@@ -47,13 +56,11 @@ class SamplingOptions(TypedDict, total=False):
     logit_bias: Mapping[int, float]
 
 
-class RequestOptions(SamplingOptions, total=False):
-    """The keyword options of one request."""
+class ConversationOptions(SamplingOptions, total=False):
+    """The keyword options of `chat`, `stream` and `run` alike."""
 
     system: str | None
     """A system message to put before the conversation."""
-    tools: Sequence[Mapping[str, Any]] | None
-    """OpenAI-style tool definitions; refused by models whose template has no place for them."""
     top_logprobs: int | None
     """Report the log-probability of each token and of so many most likely ones, 0 to 20."""
     overflow: Overflow | None
@@ -71,11 +78,25 @@ class RequestOptions(SamplingOptions, total=False):
     language: str | None
     """What the answer is to be in, as `de`; tiers that do not speak it are left out."""
     response_format: Mapping[str, Any] | None
-    """As in the OpenAI API: `{"type": "json_object"}`, or a JSON schema."""
+    """As in the OpenAI API: `{"type": "json_object"}`, or `{"type": "json_schema", "json_schema":
+    {"name": …, "schema": …, "strict": …}}`. The answer is such JSON, or there is none."""
+    regex: str | None
+    """The whole answer matches it. The three are named as in vLLM's structured outputs."""
+    choice: Sequence[str] | None
+    """The answer is one of these texts."""
+    grammar: str | None
+    """The answer is a sentence of this grammar, in the notation of Lark."""
     validator: Validator | None
     """Refuses answers; then the next tier is asked."""
     deferred: bool | None
     """Where only the cloud could answer and cannot: keep the request until it can."""
+
+
+class RequestOptions(ConversationOptions, total=False):
+    """The keyword options of one request."""
+
+    tools: Sequence[Mapping[str, Any]] | None
+    """OpenAI-style tool definitions; refused by models whose template has no place for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +314,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Generic[ParsedT]):
     """One finished answer and the record of how it came about; None where nothing measured it."""
 
     text: str
@@ -342,10 +363,13 @@ class Answer:
     """Seconds from the first token of the answer to the first that the caller saw."""
     compressed_tokens: int = 0
     """How many tokens shorter the conversation was made so that it fitted."""
+    parsed: ParsedT | None = None
+    """With `response_type` an instance of it, with `response_format` the JSON value of `text`;
+    None where neither was given, or where tools are called instead. Not part of the record."""
 
     def to_dict(self) -> dict[str, Any]:
         """The record as plain JSON values, under the same names everywhere."""
-        record = {f.name: getattr(self, f.name) for f in fields(self)}
+        record = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "parsed"}
         record["tool_calls"] = [
             {"id": call.id, "name": call.name, "arguments": dict(call.arguments)}
             for call in self.tool_calls
