@@ -29,6 +29,9 @@ EdgeLLMError
 │   ├─ UnsupportedParameterError   the loaded model cannot do what was asked
 │   ├─ ChatTemplateError           the model's chat template refused the messages
 │   ├─ ContextLengthExceededError
+│   ├─ GrammarError                a constraint on the answer that cannot be kept to
+│   │   ├─ UnsupportedSchemaError   a keyword that no grammar expresses; `path` names it
+│   │   └─ GrammarTooLargeError     it would take too much time or memory
 │   └─ RefusedRequestError         it ended the engine's process twice
 ├─ BackendError                    500, the native library failed
 │   └─ EngineCrashedError          503, the engine's process died
@@ -258,6 +261,34 @@ class ContextLengthExceededError(RequestError):
         self.prompt_tokens = prompt_tokens
         self.max_tokens = max_tokens
         self.max_model_len = max_model_len
+
+
+class GrammarError(RequestError):
+    """A constraint on the answer is no grammar, or one that no text satisfies."""
+
+    code = "invalid_grammar"
+
+
+class UnsupportedSchemaError(GrammarError):
+    """A strict JSON schema uses a keyword that cannot be enforced while an answer is written."""
+
+    code = "unsupported_schema"
+
+    def __init__(self, path: str, keyword: str, why: str | None = None) -> None:
+        """`path` is the JSON pointer of the keyword, such as `#/properties/a/not`."""
+        reason = f": {why}" if why else ""
+        super().__init__(
+            f"the schema's {keyword!r} at {path} cannot be enforced{reason}",
+            hint="leave it out, or pass strict=False and check the answer afterwards",
+        )
+        self.path = path
+        self.keyword = keyword
+
+
+class GrammarTooLargeError(GrammarError):
+    """A constraint is too large, or would take too long or too much memory to keep to."""
+
+    code = "grammar_too_large"
 
 
 class RefusedRequestError(RequestError):
