@@ -30,6 +30,10 @@ Overflow: TypeAlias = Literal["error", "drop_oldest", "summarise", "passages"]
 """What happens to a conversation that no longer fits in the context: a larger tier gets it, or an
 error; or first its oldest turns go, are summarised, or its longest texts keep relevant passages."""
 
+ToolChoice: TypeAlias = Literal["auto", "none", "required"] | Mapping[str, Any]
+"""Whether an answer may, must not or must call tools; or the one that it must call:
+`{"type": "function", "function": {"name": "f"}}`."""
+
 Validator: TypeAlias = Callable[[str], object]
 """Told the whole text of an answer; a false result, or ValueError, refuses it."""
 
@@ -61,6 +65,10 @@ class ConversationOptions(SamplingOptions, total=False):
 
     system: str | None
     """A system message to put before the conversation."""
+    tool_choice: ToolChoice | None
+    """`auto` (the default with tools), `none`, `required`, or the one tool that must be called."""
+    parallel_tool_calls: bool | None
+    """False: at most one call in an answer. By default as many as the model wants."""
     top_logprobs: int | None
     """Report the log-probability of each token and of so many most likely ones, 0 to 20."""
     overflow: Overflow | None
@@ -96,7 +104,8 @@ class RequestOptions(ConversationOptions, total=False):
     """The keyword options of one request."""
 
     tools: Sequence[Mapping[str, Any]] | None
-    """OpenAI-style tool definitions; refused by models whose template has no place for them."""
+    """OpenAI-style tool definitions. Where a model's template has no place for them, they are told
+    to it in its system prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +282,19 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A piece of one call while it is written; the pieces with one index belong together."""
+
+    index: int
+    """Which call of the answer, from 0."""
+    id: str | None = None
+    """On the first piece of a call only, as `name` is."""
+    name: str | None = None
+    arguments: str = ""
+    """More of the arguments' JSON text; the pieces of a call, put together, are all of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one answer, summed over all attempts."""
 
@@ -392,6 +414,9 @@ class Chunk:
     text: str = ""
     reasoning: str = ""
     tool_call: ToolCall | None = None
+    """A whole call, once it is certain."""
+    tool_call_delta: ToolCallDelta | None = None
+    """A piece of a call. Pieces come before their whole `tool_call`, the last one with it."""
     logprobs: tuple[TokenLogprob, ...] = ()
     """Of the tokens that came since the last chunk, where they were asked for."""
     answer: Answer | None = None

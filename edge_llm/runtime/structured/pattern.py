@@ -47,6 +47,18 @@ def matches(pattern: str, text: str) -> bool:
     return _search_elsewhere(pattern, whole)
 
 
+def check_pattern(pattern: str, where: str) -> None:
+    """Read an expression now rather than later.
+
+    Raises:
+        InvalidParameterError: it is none; `where` is in the text.
+    """
+    try:
+        _compiled(pattern)
+    except InvalidParameterError as error:
+        raise InvalidParameterError(f"{where}: {error.message}") from None
+
+
 @functools.lru_cache(maxsize=256)
 def _compiled(pattern: str) -> Any | None:
     """The expression as RE2 has it; None where only Python's own engine can run it."""

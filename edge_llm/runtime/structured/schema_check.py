@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from edge_llm.errors import GrammarTooLargeError, InvalidParameterError, UnsupportedSchemaError
 from edge_llm.runtime.structured.keywords import TooCostlyError, allowed_steps, bounded
-from edge_llm.runtime.structured.pattern import SlowPatternError
+from edge_llm.runtime.structured.pattern import SlowPatternError, check_pattern
 from edge_llm.runtime.structured.violation import Violation, path_of, shorten
 
 MAX_SCHEMA_BYTES = 1 << 18
 """Of its JSON text."""
 
-MAX_STEPS = 100_000
+MAX_STEPS = 50_000
 """Keywords that one check may look at: about a second on a small machine."""
 
 
@@ -44,9 +44,12 @@ class SchemaCheck:
         try:
             with allowed_steps(MAX_STEPS):
                 error = best_match(self._validator.iter_errors(value))
-        except (TooCostlyError, RecursionError, SlowPatternError) as exc:
-            why = str(exc) if isinstance(exc, SlowPatternError) else "it takes too many steps"
-            return Violation("$", "schema", f"it cannot be checked: {why}")
+        except SlowPatternError as exc:
+            return Violation("$", "pattern", f"it cannot be checked: {exc}")
+        except TooCostlyError:
+            return Violation("$", "schema", "it cannot be checked: it takes too many steps")
+        except RecursionError:
+            return Violation("$", "schema", "it cannot be checked: it is nested too deep")
         except Unresolvable as exc:
             return Violation("$", "$ref", f"it cannot be checked: {shorten(str(exc))}")
         if error is None:
@@ -81,9 +84,9 @@ def _validator(text: str) -> Any:
     kind = validator_for(schema, default=Draft202012Validator)
     problem: str | None = None
     try:
-        kind.check_schema(schema)
+        kind.check_schema(schema, format_checker=None)  # patterns are RE2's, not Python's
     except SchemaError as error:
-        problem = f"{path_of(error.absolute_path, '#')}: {shorten(str(error.message))}"
+        problem = f"{pointer(error.absolute_path)}: {shorten(str(error.message))}"
     except RecursionError:
         raise GrammarTooLargeError("the schema is nested too deep") from None
     if problem is not None:
@@ -114,6 +117,7 @@ def _refuse_what_cannot_be_checked(validator: Any, schema: Any) -> None:
     for path, node in nodes:
         if "unevaluatedProperties" in node and "patternProperties" in node:
             raise UnsupportedSchemaError(f"{path}/unevaluatedProperties", "unevaluatedProperties")
+        _check_patterns(path, node)
         ref = node.get("$ref")
         if not isinstance(ref, str) or names:  # a schema of several documents finds its own way
             continue
@@ -122,6 +126,19 @@ def _refuse_what_cannot_be_checked(validator: Any, schema: Any) -> None:
         except Unresolvable:
             why = "nothing is fetched, and the schema has no such part"
             raise UnsupportedSchemaError(f"{path}/$ref", "$ref", why) from None
+
+
+def _check_patterns(path: str, node: Mapping[str, Any]) -> None:
+    own, by_name = node.get("pattern"), node.get("patternProperties")
+    if isinstance(own, str):
+        check_pattern(own, f"{path}/pattern")
+    for pattern in by_name if isinstance(by_name, dict) else ():
+        check_pattern(pattern, f"{path}/patternProperties")
+
+
+def pointer(parts: Iterable[str | int]) -> str:
+    """The JSON pointer of a place in a schema, as `#/properties/a~1b/items`."""
+    return "#" + "".join(f"/{_escaped(str(part))}" for part in parts)
 
 
 def _nodes(schema: Any) -> Iterator[tuple[str, dict[str, Any]]]:
