@@ -478,7 +478,7 @@ class RunLimitExceededError(EdgeLLMError):
     code = "run_limit"
     status_code = 429
 
-    def __init__(self, message: str, *, limit: str, result: Any = None) -> None:
+    def __init__(self, message: str, *, limit: str, result: object = None) -> None:
         super().__init__(message, hint=f"raise {limit}, or look at `result` for what was done")
         self.limit = limit
         """`max_turns`, `max_total_tokens`, `max_usd` or `deadline_s`."""

@@ -7,7 +7,8 @@ from enum import StrEnum
 from typing import ClassVar, Literal, Protocol, TypeAlias
 
 Need: TypeAlias = str
-"""What a request needs of a tier: `tools`, `vision`, `json_schema`, `logprobs`, `language:de`."""
+"""What a request needs of a tier: `tools`, `vision`, `json_schema`, `grammar`, `logprobs`,
+`language:de`."""
 
 Label: TypeAlias = Literal["local_only", "redact", "allow"]
 """What may leave the device: nothing, what is left after redaction, or everything."""

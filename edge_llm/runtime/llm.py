@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Coroutine, Generator, Sequence
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack, overload
 
 from edge_llm.config import EdgeConfig, LoadOptions
 from edge_llm.engine.host import ModelFacts
@@ -75,15 +75,42 @@ class EdgeLLM:
         """End what runs with `RuntimeClosedError` and free the model. A second call is harmless."""
         self._finalizer()
 
-    def chat(self, messages: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Answer:
-        """The whole answer to a prompt or a conversation.
+    @overload
+    def chat(
+        self,
+        messages: str | Sequence[Message],
+        *,
+        response_type: type[T],
+        **options: Unpack[RequestOptions],
+    ) -> Answer[T]: ...
+
+    @overload
+    def chat(
+        self,
+        messages: str | Sequence[Message],
+        *,
+        response_type: Any = None,
+        **options: Unpack[RequestOptions],
+    ) -> Answer[Any]: ...
+
+    def chat(
+        self,
+        messages: str | Sequence[Message],
+        *,
+        response_type: Any = None,
+        **options: Unpack[RequestOptions],
+    ) -> Answer[Any]:
+        """The whole answer to a prompt or a conversation; see `AsyncEdgeLLM.chat`.
 
         Raises:
             RequestError: the request cannot be served as it is.
+            AnswerRejectedError: no tier gave an answer of the form that was asked for.
             BackendError: the model failed.
         """
         self._async.check_usable()
-        return self._background.run(self._async.chat(messages, **options))
+        return self._background.run(
+            self._async.chat(messages, response_type=response_type, **options)
+        )
 
     def answer_deferred(self) -> int:
         """See `AsyncEdgeLLM.answer_deferred`."""
@@ -96,7 +123,11 @@ class EdgeLLM:
         return self._background.run(self._async.take_deferred(request_id))
 
     def stream(
-        self, messages: str | Sequence[Message], **options: Unpack[RequestOptions]
+        self,
+        messages: str | Sequence[Message],
+        *,
+        response_type: Any = None,
+        **options: Unpack[RequestOptions],
     ) -> Generator[Chunk]:
         """The answer in pieces; the last chunk carries the record. Leaving early aborts it."""
         self._async.check_usable()
@@ -104,7 +135,9 @@ class EdgeLLM:
 
         async def pump() -> None:
             try:
-                async for chunk in self._async.stream(messages, **options):
+                async for chunk in self._async.stream(
+                    messages, response_type=response_type, **options
+                ):
                     pieces.put(chunk)
                 pieces.put(None)
             except BaseException as error:

@@ -14,6 +14,7 @@ from edge_llm.runtime.chat_request import ChatRequest
 from edge_llm.runtime.conversation import FittedPrompt, fit_conversation
 from edge_llm.runtime.local import LocalModel
 from edge_llm.runtime.passages import shorten
+from edge_llm.runtime.structured.thoughts import after_thoughts
 from edge_llm.types import Message, SamplingParams
 
 
@@ -52,6 +53,10 @@ def prepare(
         overflow=request.overflow,
     )
     plain = _engine_request(facts, fitted, params)
+    if request.form is not None:
+        thinks = facts.thinking_close is not None
+        grammar = after_thoughts(request.form.grammar, thinks, fitted.prompt.opens_thinking)
+        plain = replace(plain, grammar=grammar)
     return Prepared(_with_statistics(plain, facts, request.top_logprobs, measures), fitted)
 
 

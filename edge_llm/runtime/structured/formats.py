@@ -1,7 +1,8 @@
 """The `format` of a schema: does a text have it?
 
-Source: JSON Schema 2020-12, Validation, section 7.3; RFC 3339 for dates and times, with the days that
-each month has; RFC 9562 for UUIDs. Formats that are not here are annotations, as the standard says.
+Source: JSON Schema 2020-12, Validation, section 7.3; RFC 3339 for dates and times, with the
+days that each month has; RFC 9562 for UUIDs. Formats that are not here are annotations, as the
+standard says.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ def _is_duration(text: str) -> bool:
     return matches(_DURATION, text) and not text.endswith(("P", "T"))
 
 
-def _is_ip(kind: type[ipaddress.IPv4Address] | type[ipaddress.IPv6Address]) -> Callable[[str], bool]:
+def _is_ip(
+    kind: type[ipaddress.IPv4Address] | type[ipaddress.IPv6Address],
+) -> Callable[[str], bool]:
     def check(text: str) -> bool:
         try:
             kind(text)
