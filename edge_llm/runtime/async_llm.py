@@ -7,7 +7,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, overload
 
@@ -23,6 +23,8 @@ from edge_llm.runtime.local import LocalModel, load_local_model
 from edge_llm.runtime.starting import in_time
 from edge_llm.runtime.structured.value import with_type, with_value, without_type
 from edge_llm.runtime.tier_set import TierSet
+from edge_llm.runtime.tools.run import run_loop
+from edge_llm.runtime.tools.types import RunEvent, RunOptions, RunResult, ToolLike
 from edge_llm.types import Answer, Chunk, Message, RequestOptions
 
 T = TypeVar("T")
@@ -226,6 +228,52 @@ class AsyncEdgeLLM:
                 raise
             kept = without_type(options, request.form)
             raise await store(await self._deferred(), messages, kept, error) from error
+
+    async def run(
+        self,
+        messages: str | Sequence[Message],
+        tools: Iterable[ToolLike],
+        *,
+        response_type: Any = None,
+        **options: Unpack[RunOptions],
+    ) -> RunResult:
+        """Ask, execute the calls, tell the model what came of them, and ask again until it answers.
+
+        `tools` are Python functions with type hints, `Tool`s and sources of them such as
+        `MCPServer`; nothing else is ever called. What a tool raises is told to the model.
+
+        Raises:
+            ToolError: something is no tool, or cannot be reached.
+            RunLimitExceededError: `max_turns`, `max_total_tokens`, `max_usd` or `deadline_s`; its
+                `result` holds what was done.
+            EdgeLLMError: as `chat`.
+        """
+        if options.get("hold") is None:
+            options["hold"] = "full"
+        events = self.run_stream(messages, tools, response_type=response_type, **options)
+        async with contextlib.aclosing(events):
+            async for event in events:
+                if isinstance(event, RunResult):
+                    return event
+        raise RuntimeClosedError("the run ended without a result")
+
+    async def run_stream(
+        self,
+        messages: str | Sequence[Message],
+        tools: Iterable[ToolLike],
+        *,
+        response_type: Any = None,
+        **options: Unpack[RunOptions],
+    ) -> AsyncGenerator[RunEvent]:
+        """As `run`: chunks of each answer, a `Step` once its calls are done, last the `RunResult`.
+
+        Leaving early stops the model and asynchronous tools; a function in a thread goes on to its
+        end, and nobody hears of it.
+        """
+        given = with_type(options, response_type)
+        async with contextlib.aclosing(run_loop(self.stream, messages, tools, given)) as events:
+            async for event in events:
+                yield event
 
     async def answer_deferred(self) -> int:
         """Ask the cloud again for every request that was kept and may be tried now.

@@ -10,7 +10,7 @@ import os
 import queue
 import threading
 import weakref
-from collections.abc import Coroutine, Generator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Generator, Iterable, Sequence
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, overload
@@ -19,6 +19,7 @@ from edge_llm.config import EdgeConfig, LoadOptions
 from edge_llm.engine.host import ModelFacts
 from edge_llm.errors import RuntimeClosedError
 from edge_llm.runtime.async_llm import AsyncEdgeLLM
+from edge_llm.runtime.tools.types import RunEvent, RunOptions, RunResult, ToolLike
 from edge_llm.types import Answer, Chunk, Message, RequestOptions
 
 T = TypeVar("T")
@@ -131,27 +132,37 @@ class EdgeLLM:
     ) -> Generator[Chunk]:
         """The answer in pieces; the last chunk carries the record. Leaving early aborts it."""
         self._async.check_usable()
-        pieces: queue.SimpleQueue[Chunk | BaseException | None] = queue.SimpleQueue()
+        yield from self._background.iterate(
+            self._async.stream(messages, response_type=response_type, **options)
+        )
 
-        async def pump() -> None:
-            try:
-                async for chunk in self._async.stream(
-                    messages, response_type=response_type, **options
-                ):
-                    pieces.put(chunk)
-                pieces.put(None)
-            except BaseException as error:
-                pieces.put(error)
-                raise
+    def run(
+        self,
+        messages: str | Sequence[Message],
+        tools: Iterable[ToolLike],
+        *,
+        response_type: Any = None,
+        **options: Unpack[RunOptions],
+    ) -> RunResult:
+        """See `AsyncEdgeLLM.run`; asynchronous tools run on the runtime's own event loop."""
+        self._async.check_usable()
+        return self._background.run(
+            self._async.run(messages, tools, response_type=response_type, **options)
+        )
 
-        task = self._background.start(pump())
-        try:
-            while (piece := pieces.get()) is not None:
-                if isinstance(piece, BaseException):
-                    raise piece
-                yield piece
-        finally:
-            task.cancel()
+    def run_stream(
+        self,
+        messages: str | Sequence[Message],
+        tools: Iterable[ToolLike],
+        *,
+        response_type: Any = None,
+        **options: Unpack[RunOptions],
+    ) -> Generator[RunEvent]:
+        """See `AsyncEdgeLLM.run_stream`."""
+        self._async.check_usable()
+        yield from self._background.iterate(
+            self._async.run_stream(messages, tools, response_type=response_type, **options)
+        )
 
 
 class BackgroundLoop:
@@ -186,6 +197,28 @@ class BackgroundLoop:
         except BaseException:
             future.cancel()
             raise
+
+    def iterate(self, stream: AsyncGenerator[T]) -> Generator[T]:
+        """What the stream yields; leaving early cancels it."""
+        pieces: queue.SimpleQueue[tuple[T] | BaseException | None] = queue.SimpleQueue()
+
+        async def pump() -> None:
+            try:
+                async for piece in stream:
+                    pieces.put((piece,))
+                pieces.put(None)
+            except BaseException as error:
+                pieces.put(error)
+                raise
+
+        task = self.start(pump())
+        try:
+            while (piece := pieces.get()) is not None:
+                if isinstance(piece, BaseException):
+                    raise piece
+                yield piece[0]
+        finally:
+            task.cancel()
 
     def close(self) -> None:
         """Let what runs come to its end, then stop the loop and its thread."""
