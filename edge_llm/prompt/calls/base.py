@@ -8,11 +8,9 @@ one, and `constrain.calls` makes the grammar of it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
-
-from edge_llm.prompt.calls.reasoning import THINK, Reasoning
 
 MAX_SECTION_CHARS = 1_000_000
 """A section that grows longer is text: nobody calls a tool with that much."""
@@ -93,10 +91,9 @@ class Layout(ABC):
     def opens(self) -> tuple[str, ...]:
         """Texts any of which begins a section; what `write` uses comes first."""
 
-    @property
     @abstractmethod
-    def close(self) -> str:
-        """The text that ends a section; empty where only the end of the answer does."""
+    def close_after(self, opened_by: str) -> str:
+        """The text that ends a section; empty where it needs none."""
 
     @abstractmethod
     def reader(self, opened_by: str, tools: Mapping[str, OfferedTool]) -> CallReader:
@@ -108,6 +105,46 @@ class Layout(ABC):
 
 
 @dataclass(frozen=True, slots=True)
+class EitherLayout(Layout):
+    """Several ways to call, each with markers of its own; the first is the one written."""
+
+    layouts: tuple[Layout, ...]
+
+    @property
+    def opens(self) -> tuple[str, ...]:
+        """See `Layout.opens`."""
+        return tuple(text for layout in self.layouts for text in layout.opens)
+
+    def close_after(self, opened_by: str) -> str:
+        """See `Layout.close_after`."""
+        return self._opened(opened_by).close_after(opened_by)
+
+    def reader(self, opened_by: str, tools: Mapping[str, OfferedTool]) -> CallReader:
+        """See `Layout.reader`."""
+        return self._opened(opened_by).reader(opened_by, tools)
+
+    def write(self, calls: Sequence[ParsedToolCall]) -> str:
+        """See `Layout.write`."""
+        return self.layouts[0].write(calls)
+
+    def _opened(self, opened_by: str) -> Layout:
+        return next(one for one in self.layouts if opened_by in one.opens)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of a template whose family is sought."""
+
+    source: str
+    """Its Jinja text."""
+    sample: str
+    """What it writes for a call of `probe.NAME` with `probe.ARGUMENTS`; empty where it writes
+    none."""
+    longer: str = ""
+    """The same with `probe.MORE`."""
+
+
+@dataclass(frozen=True, slots=True)
 class CallFormat:
     """How one family of models calls tools."""
 
@@ -116,16 +153,18 @@ class CallFormat:
     layout: Layout
     markers: tuple[str, ...] = ()
     """Texts in it that are one control token each, in a vocabulary that has them."""
-    reasoning: Reasoning = THINK
-    """How the family sets its thoughts apart."""
     silent: tuple[str, ...] = ()
     """Markers around plain text, which belong to nobody's answer."""
     prompt_ends_with: str = ""
     """What of an answer's first marker the template itself already writes."""
-    is_bare: bool = False
-    """Nothing marks a call: it can only be the whole beginning of an answer, and only where tools
-    were offered and it names one of them."""
     id_length: int = 29
     """Of a call's id: `call_` and random characters, or 9 of those alone as Mistral wants."""
     max_calls: int | None = None
     """How many calls the family can make at once; None: any number."""
+    start_opens: tuple[str, ...] = ()
+    """Beginnings of a section that count only before the first word of an answer, and only where
+    tools were offered, because they look like text."""
+    is_bare: bool = False
+    """Whether such a section is a call only when it names an offered tool."""
+    recognise: Callable[[Evidence], bool] = field(default=lambda evidence: False, repr=False)
+    """Whether a template is of this family."""
