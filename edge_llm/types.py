@@ -222,6 +222,8 @@ class TokenStatistics:
     """When it was chosen, on `time.monotonic`."""
     watched_logprobs: tuple[float, ...] = ()
     """Log-probabilities, over the whole vocabulary, of the tokens that the request watches."""
+    masked_mass: float = 0.0
+    """Probability, in [0, 1], that the model itself gave to tokens which the grammar forbade."""
 
 
 @dataclass(frozen=True, slots=True)
