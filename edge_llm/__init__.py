@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from edge_llm.runtime.remote_llm import AsyncRemoteEdgeLLM as AsyncRemoteEdgeLLM
     from edge_llm.runtime.remote_llm import RemoteEdgeLLM as RemoteEdgeLLM
     from edge_llm.runtime.remote_llm import connect as connect
+    from edge_llm.runtime.tools.function import tool as tool
+    from edge_llm.runtime.tools.types import RunResult as RunResult
+    from edge_llm.runtime.tools.types import Step as Step
+    from edge_llm.runtime.tools.types import Tool as Tool
+    from edge_llm.runtime.tools.types import ToolResult as ToolResult
     from edge_llm.types import Answer as Answer
     from edge_llm.types import Chunk as Chunk
     from edge_llm.types import SamplingParams as SamplingParams
@@ -42,13 +47,18 @@ _HOMES = {
     "EdgeLLM": "edge_llm.runtime.llm",
     "EdgeLLMError": "edge_llm.errors",
     "RemoteEdgeLLM": "edge_llm.runtime.remote_llm",
+    "RunResult": "edge_llm.runtime.tools.types",
     "SamplingParams": "edge_llm.types",
+    "Step": "edge_llm.runtime.tools.types",
     "Timings": "edge_llm.types",
     "TokenLogprob": "edge_llm.types",
+    "Tool": "edge_llm.runtime.tools.types",
     "ToolCall": "edge_llm.types",
+    "ToolResult": "edge_llm.runtime.tools.types",
     "Usage": "edge_llm.types",
     "connect": "edge_llm.runtime.remote_llm",
     "load": "edge_llm.runtime.llm",
+    "tool": "edge_llm.runtime.tools.function",
 }
 
 __all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]

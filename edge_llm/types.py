@@ -9,7 +9,16 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypedDict
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    ParsedT = TypeVar("ParsedT", default=Any)
+else:
+    from typing import TypeVar
+
+    ParsedT = TypeVar("ParsedT")
 
 Message: TypeAlias = Mapping[str, Any]
 """One OpenAI-style message: `role`, `content`, and for calls `tool_calls` or `tool_call_id`."""
@@ -51,14 +60,11 @@ class SamplingOptions(TypedDict, total=False):
     logit_bias: Mapping[int, float]
 
 
-class RequestOptions(SamplingOptions, total=False):
-    """The keyword options of one request."""
+class ConversationOptions(SamplingOptions, total=False):
+    """The keyword options of `chat`, `stream` and `run` alike."""
 
     system: str | None
     """A system message to put before the conversation."""
-    tools: Sequence[Mapping[str, Any]] | None
-    """OpenAI-style tool definitions. Where a model's template has no place for them, they are told
-    to it in its system prompt."""
     tool_choice: ToolChoice | None
     """`auto` (the default with tools), `none`, `required`, or the one tool that must be called."""
     parallel_tool_calls: bool | None
@@ -80,11 +86,26 @@ class RequestOptions(SamplingOptions, total=False):
     language: str | None
     """What the answer is to be in, as `de`; tiers that do not speak it are left out."""
     response_format: Mapping[str, Any] | None
-    """As in the OpenAI API: `{"type": "json_object"}`, or a JSON schema."""
+    """As in the OpenAI API: `{"type": "json_object"}`, or `{"type": "json_schema", "json_schema":
+    {"name": …, "schema": …, "strict": …}}`. The answer is such JSON, or there is none."""
+    regex: str | None
+    """The whole answer matches it. The three are named as in vLLM's structured outputs."""
+    choice: Sequence[str] | None
+    """The answer is one of these texts."""
+    grammar: str | None
+    """The answer is a sentence of this grammar, in the notation of Lark."""
     validator: Validator | None
     """Refuses answers; then the next tier is asked."""
     deferred: bool | None
     """Where only the cloud could answer and cannot: keep the request until it can."""
+
+
+class RequestOptions(ConversationOptions, total=False):
+    """The keyword options of one request."""
+
+    tools: Sequence[Mapping[str, Any]] | None
+    """OpenAI-style tool definitions. Where a model's template has no place for them, they are told
+    to it in its system prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +338,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Generic[ParsedT]):
     """One finished answer and the record of how it came about; None where nothing measured it."""
 
     text: str
@@ -366,10 +387,13 @@ class Answer:
     """Seconds from the first token of the answer to the first that the caller saw."""
     compressed_tokens: int = 0
     """How many tokens shorter the conversation was made so that it fitted."""
+    parsed: ParsedT | None = None
+    """With `response_type` an instance of it, with `response_format` the JSON value of `text`;
+    None where neither was given, or where tools are called instead. Not part of the record."""
 
     def to_dict(self) -> dict[str, Any]:
         """The record as plain JSON values, under the same names everywhere."""
-        record = {f.name: getattr(self, f.name) for f in fields(self)}
+        record = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "parsed"}
         record["tool_calls"] = [
             {"id": call.id, "name": call.name, "arguments": dict(call.arguments)}
             for call in self.tool_calls

@@ -7,7 +7,8 @@ from enum import StrEnum
 from typing import ClassVar, Literal, Protocol, TypeAlias
 
 Need: TypeAlias = str
-"""What a request needs of a tier: `tools`, `vision`, `json_schema`, `logprobs`, `language:de`."""
+"""What a request needs of a tier: `tools`, `vision`, `json_schema`, `grammar`, `logprobs`,
+`language:de`."""
 
 Label: TypeAlias = Literal["local_only", "redact", "allow"]
 """What may leave the device: nothing, what is left after redaction, or everything."""
@@ -37,7 +38,9 @@ class EscalationReason(StrEnum):
     TRUNCATED = "truncated"
     LOOP = "loop"
     VALIDATOR = "validator"
-    """The caller's own check, or that of JSON and tool calls, refused the answer."""
+    """The caller's own check refused the answer."""
+    INVALID = "invalid"
+    """The answer, or a call in it, breaks the schema, grammar or tool that was asked for."""
     VERIFIER = "verifier"
     """The cloud model, asked to judge the draft, refused it."""
     TIER_ERROR = "tier_error"

@@ -22,7 +22,7 @@ from edge_llm.runtime.local import LocalModel
 from edge_llm.runtime.prepare import Prepared, prepare, prepare_passages
 from edge_llm.types import Message
 
-LOCAL_CAPABILITIES = frozenset({"logprobs"})
+LOCAL_CAPABILITIES = frozenset({"logprobs", "json_schema", "grammar"})
 
 MAX_ANSWER_TOKENS = 4096
 """Reserved for an answer whose length nobody bounded."""
@@ -179,7 +179,7 @@ def local_capabilities(facts: ModelFacts) -> frozenset[Need]:
 
 def capabilities(endpoint: Endpoint) -> Iterator[Need]:
     """What an endpoint's model can do, as its owner declared."""
-    for need in ("tools", "json_schema", "vision", "logprobs"):
+    for need in ("tools", "json_schema", "grammar", "vision", "logprobs"):
         if getattr(endpoint.capabilities, need):
             yield need
 
@@ -203,7 +203,7 @@ def estimate_bytes(request: ChatRequest, more: Sequence[Message] = ()) -> int:
 
 def _can(tier: LocalTier, needs: frozenset[Need]) -> bool:
     known = local_capabilities(tier.model.facts)
-    return all(need in known or need.startswith(LANGUAGE) for need in needs - {"json_schema"})
+    return all(need in known or need.startswith(LANGUAGE) for need in needs)
 
 
 def _longest(endpoints: Sequence[Endpoint]) -> int | None:
