@@ -49,6 +49,8 @@ class OfferedTool:
     name: str
     parameters: Mapping[str, Any] | bool
     """JSON schema of the arguments; an object's, whatever it says."""
+    strict: bool = False
+    """Whether a schema that no grammar can keep to is refused (OpenAI's `strict`)."""
 
 
 class NotACallError(ValueError):
@@ -100,8 +102,11 @@ class Layout(ABC):
         """A reader for what follows `opened_by`. `tools` tell the types of untyped values."""
 
     @abstractmethod
-    def write(self, calls: Sequence[ParsedToolCall]) -> str:
-        """The calls as the model would spell them, markers included."""
+    def write(self, calls: Sequence[ParsedToolCall], *, is_compact: bool = False) -> str:
+        """The calls as the model would spell them, markers included.
+
+        `is_compact`: as a grammar lets it spell them, with no white space in JSON.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +128,9 @@ class EitherLayout(Layout):
         """See `Layout.reader`."""
         return self._opened(opened_by).reader(opened_by, tools)
 
-    def write(self, calls: Sequence[ParsedToolCall]) -> str:
+    def write(self, calls: Sequence[ParsedToolCall], *, is_compact: bool = False) -> str:
         """See `Layout.write`."""
-        return self.layouts[0].write(calls)
+        return self.layouts[0].write(calls, is_compact=is_compact)
 
     def _opened(self, opened_by: str) -> Layout:
         return next(one for one in self.layouts if opened_by in one.opens)
@@ -155,6 +160,9 @@ class CallFormat:
     """Texts in it that are one control token each, in a vocabulary that has them."""
     silent: tuple[str, ...] = ()
     """Markers around plain text, which belong to nobody's answer."""
+    words_open: str = ""
+    """What stands before words for the user, in families that name who a message is for; without
+    what the prompt already writes."""
     prompt_ends_with: str = ""
     """What of an answer's first marker the template itself already writes."""
     id_length: int = 29

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from edge_llm.prompt.calls.base import (
     OfferedTool,
     ParsedToolCall,
 )
-from edge_llm.prompt.calls.script import ScriptReader, Steps, load_json
+from edge_llm.prompt.calls.script import ScriptReader, Steps, dump_json, load_json
 
 _BARE = re.compile(r"[^,:{}\[\]<]*")
 
@@ -41,7 +40,7 @@ class ClauseLayout(Layout):
         """See `Layout.reader`."""
         return _ClauseReader(self)
 
-    def write(self, calls: Sequence[ParsedToolCall]) -> str:
+    def write(self, calls: Sequence[ParsedToolCall], *, is_compact: bool = False) -> str:
         """See `Layout.write`."""
         return "".join(
             f"{self.open}call:{call.name}{self._spell(call.arguments)}{self.shut}" for call in calls
@@ -56,7 +55,7 @@ class ClauseLayout(Layout):
             return f"{{{','.join(members)}}}"
         if isinstance(value, list | tuple):
             return f"[{','.join(map(self._spell, value))}]"
-        return json.dumps(value)
+        return dump_json(value)
 
 
 class _ClauseReader(ScriptReader):
@@ -90,7 +89,7 @@ class _ClauseReader(ScriptReader):
             value = yield from self._any_value()
             if is_live:
                 self._emit_text("," if members else "{")
-                self._emit_text(f"{_dump(key)}:{_dump(value)}")
+                self._emit_text(f"{dump_json(key)}:{dump_json(value)}")
             members[key] = value
             yield from self._space()
             if not (yield from self._accept(",")):
@@ -132,7 +131,3 @@ class _ClauseReader(ScriptReader):
                 break
         yield from self._expect("]")
         return items
-
-
-def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -26,6 +26,7 @@ RECIPIENT = CallFormat(
     "functionary-v3.2",
     NamedLayout(">>>", "\n"),
     silent=(">>>all\n",),
+    words_open="all\n",
     prompt_ends_with=">>>",
     is_bare=True,
     recognise=_is_recipient,

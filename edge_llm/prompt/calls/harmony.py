@@ -34,6 +34,7 @@ FORMAT = CallFormat(
         f"{_CHANNEL}commentary{_MESSAGE}",
         "<|end|>",
     ),
+    words_open=f"{_CHANNEL}final{_MESSAGE}",
     start_opens=(" to=functions.", "to=functions."),
     max_calls=1,
     recognise=_recognise,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from edge_llm.prompt.calls.base import (
     CallReader,
@@ -14,7 +12,7 @@ from edge_llm.prompt.calls.base import (
     OfferedTool,
     ParsedToolCall,
 )
-from edge_llm.prompt.calls.script import ScriptReader, Steps, load_json, load_object
+from edge_llm.prompt.calls.script import ScriptReader, Steps, dump_json, load_json, load_object
 
 _ARGUMENTS = ("arguments", "parameters")
 _KEYS = frozenset({*_ARGUMENTS, "name", "type", "id"})
@@ -48,16 +46,16 @@ class JsonLayout(Layout):
         text = "{" if opened_by.endswith("{") else ""
         return _JsonReader(self.shut.strip(), text, only_known=bool(text))
 
-    def write(self, calls: Sequence[ParsedToolCall]) -> str:
+    def write(self, calls: Sequence[ParsedToolCall], *, is_compact: bool = False) -> str:
         """See `Layout.write`."""
-        spelled = [self._spell(call) for call in calls]
+        spelled = [self._spell(call, is_compact) for call in calls]
         if self.is_list:
             return f"{self.open}[{', '.join(spelled)}]{self.shut}"
         return self.between_sections.join(f"{self.open}{one}{self.shut}" for one in spelled)
 
-    def _spell(self, call: ParsedToolCall) -> str:
-        members: dict[str, Any] = {"name": call.name, self.arguments: call.arguments}
-        return json.dumps(members, ensure_ascii=False)
+    def _spell(self, call: ParsedToolCall, is_compact: bool) -> str:
+        arguments = dump_json(call.arguments, is_compact=is_compact)
+        return f'{{"name": {dump_json(call.name)}, "{self.arguments}": {arguments}}}'
 
 
 class _JsonReader(ScriptReader):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edge_llm.prompt.calls.base import CallReader, Layout, OfferedTool, ParsedToolCall
-from edge_llm.prompt.calls.script import ScriptReader, Steps, load_object
+from edge_llm.prompt.calls.script import ScriptReader, Steps, dump_json, load_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +39,13 @@ class NamedLayout(Layout):
         """See `Layout.reader`."""
         return _NamedReader(self, opened_by)
 
-    def write(self, calls: Sequence[ParsedToolCall]) -> str:
+    def write(self, calls: Sequence[ParsedToolCall], *, is_compact: bool = False) -> str:
         """See `Layout.write`."""
         spelled = [
             self.item_open
             + call.name
             + self.between
-            + json.dumps(call.arguments, ensure_ascii=False)
+            + dump_json(call.arguments, is_compact=is_compact)
             + self.item_close
             for call in calls
         ]

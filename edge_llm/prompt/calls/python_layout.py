@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-import json
+import contextlib
 import math
 import re
 from collections.abc import Generator, Mapping, Sequence
@@ -17,7 +17,7 @@ from edge_llm.prompt.calls.base import (
     OfferedTool,
     ParsedToolCall,
 )
-from edge_llm.prompt.calls.script import ScriptReader, Steps
+from edge_llm.prompt.calls.script import ScriptReader, Steps, dump_json, load_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +48,16 @@ class PythonLayout(Layout):
         """See `Layout.reader`."""
         return _PythonReader(self)
 
-    def write(self, calls: Sequence[ParsedToolCall]) -> str:
+    def write(self, calls: Sequence[ParsedToolCall], *, is_compact: bool = False) -> str:
         """See `Layout.write`."""
-        spelled = [self._spell(call) for call in calls]
+        spelled = [self._spell(call, is_compact) for call in calls]
         if self.is_list:
             return f"{self.open}[{self.comma.join(spelled)}]{self.shut}"
         return "\n".join(f"{self.open}{one}{self.shut}" for one in spelled)
 
-    def _spell(self, call: ParsedToolCall) -> str:
+    def _spell(self, call: ParsedToolCall, is_compact: bool) -> str:
         items = sorted(call.arguments.items()) if self.sorts else call.arguments.items()
-        arguments = (f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in items)
+        arguments = (f"{key}={dump_json(value, is_compact=is_compact)}" for key, value in items)
         return f"{call.name}{self.name_suffix}({self.comma.join(arguments)})"
 
 
@@ -101,7 +101,7 @@ class _PythonReader(ScriptReader):
             if key in arguments:
                 raise NotACallError("an argument stands twice")
             self._emit_text("," if arguments else "{")
-            self._emit_text(f"{_dump(key)}:{_dump(value)}")
+            self._emit_text(f"{dump_json(key)}:{dump_json(value)}")
             arguments[key] = value
             if not (yield from self._accept(",")):
                 yield from self._expect(")")
@@ -153,11 +153,10 @@ class _PythonReader(ScriptReader):
                 self._at += 1
 
 
-def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
 def _read_literal(text: str) -> Any:
+    """A value in JSON's spelling, whose escapes are not quite Python's, or else in Python's."""
+    with contextlib.suppress(NotACallError):
+        return load_json(text)
     try:
         return _read_value(ast.parse(text.strip(), mode="eval").body)
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError) as exc:

@@ -6,6 +6,7 @@ Every decision depends on the text alone, never on where it was cut into pieces.
 from __future__ import annotations
 
 import json
+import math
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Generator
@@ -232,7 +233,12 @@ def load_json(text: str) -> Any:
         NotACallError: it spells none.
     """
     try:
-        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique)
+        return json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            object_pairs_hook=_unique,
+        )
     except (ValueError, RecursionError) as exc:
         raise NotACallError(f"not JSON: {exc}") from exc
 
@@ -253,9 +259,23 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name!r} is not JSON")
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError("JSON has no infinity")
+    return value
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Readers disagree on which of two members with one name counts, so none may."""
     value = dict(pairs)
     if len(value) != len(pairs):
         raise ValueError("a name stands twice in one object")
     return value
+
+
+def dump_json(value: Any, *, is_compact: bool = True) -> str:
+    """The value as JSON text; with the usual spaces unless `is_compact`."""
+    return json.dumps(
+        value, ensure_ascii=False, separators=(",", ":") if is_compact else None, allow_nan=False
+    )

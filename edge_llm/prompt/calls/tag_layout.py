@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from edge_llm.prompt.calls.base import (
     OfferedTool,
     ParsedToolCall,
 )
-from edge_llm.prompt.calls.script import ScriptReader, Steps, load_json
+from edge_llm.prompt.calls.script import ScriptReader, Steps, dump_json, load_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +47,23 @@ class TagLayout(Layout):
         """See `Layout.reader`."""
         return _TagReader(self, opened_by == self.section_open.strip(), tools)
 
-    def write(self, calls: Sequence[ParsedToolCall]) -> str:
+    def write(self, calls: Sequence[ParsedToolCall], *, is_compact: bool = False) -> str:
         """See `Layout.write`."""
         return self.between_sections.join(
-            f"{self.section_open}{self._spell(call)}{self.section_close}" for call in calls
+            f"{self.section_open}{self._spell(call, is_compact)}{self.section_close}"
+            for call in calls
         )
 
-    def _spell(self, call: ParsedToolCall) -> str:
+    def _spell(self, call: ParsedToolCall, is_compact: bool) -> str:
         parameters = "".join(
-            f"{self.key_open}{key}{self.key_end}{_spell_value(value)}{self.value_end}"
+            f"{self.key_open}{key}{self.key_end}{_spell_value(value, is_compact)}{self.value_end}"
             for key, value in call.arguments.items()
         )
         return f"{self.call_open}{call.name}{self.name_end}{parameters}{self.call_close}"
 
 
-def _spell_value(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def _spell_value(value: Any, is_compact: bool) -> str:
+    return value if isinstance(value, str) else dump_json(value, is_compact=is_compact)
 
 
 class _TagReader(ScriptReader):
@@ -101,7 +101,7 @@ class _TagReader(ScriptReader):
                 raise NotACallError("an argument without a name of its own")
             value = _read_value((yield from self._value_text()), types.get(key))
             self._emit_text("," if arguments else "{")
-            self._emit_text(f"{_dump(key)}:{_dump(value)}")
+            self._emit_text(f"{dump_json(key)}:{dump_json(value)}")
             arguments[key] = value
         yield from self._expect(layout.call_close.strip())
         self._emit_text("}" if arguments else "{}")
@@ -114,10 +114,6 @@ class _TagReader(ScriptReader):
         if layout.key_end.endswith("\n"):
             text = text.removeprefix("\n")
         return text.removesuffix("\n") if layout.value_end.startswith("\n") else text
-
-
-def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _types(tool: OfferedTool | None) -> Mapping[str, frozenset[str]]:
