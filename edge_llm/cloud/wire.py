@@ -21,6 +21,7 @@ _SAME_NAMES = (
     "seed",
     "tool_choice",
     "response_format",
+    "structured_outputs",
 )
 
 

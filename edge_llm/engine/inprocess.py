@@ -71,8 +71,12 @@ class InProcessHost(ModelHost):
             thinking_close=thinking_close(self._encoder),
             memory=backend.info.memory,
             eog_ids=backend.tokenizer.eog_ids,
-            visible_tokens=marker_ids(backend.tokenizer),
+            visible_tokens=marker_ids(
+                backend.tokenizer, self._encoder.format, self._encoder.reasoning
+            ),
             supports_tools=self._encoder.template.supports_tools,
+            call_format=self._encoder.format.name,
+            reasoning=self._encoder.reasoning.name,
             unsure_token_id=find_special(backend.tokenizer, backend.info.unsure_token),
         )
 

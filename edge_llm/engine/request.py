@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
 
+from edge_llm.constrain.grammar import Grammar
 from edge_llm.errors import EdgeLLMError
 from edge_llm.types import FinishReason, SamplingParams, TokenStatistics
 
@@ -34,6 +35,8 @@ class EngineRequest:
     token_ids: tuple[int, ...]
     params: SamplingParams
     constraint: Constraint | None = None
+    grammar: Grammar | None = None
+    """What the whole answer has to look like; what `constraint` forces has to fit it."""
     deadline_s: float | None = None
     """Point on `time.monotonic` at which the sequence is given up."""
     visible_tokens: frozenset[int] = frozenset()

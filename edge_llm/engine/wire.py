@@ -15,6 +15,7 @@ from typing import IO, Any, TypeAlias
 
 from edge_llm import errors
 from edge_llm.config import SECTIONS, TIER_OPTIONS, EdgeConfig
+from edge_llm.constrain.packing import dump_grammar, load_grammar
 from edge_llm.engine.host import HostSettings, ModelFacts
 from edge_llm.engine.request import Constraint, EngineRequest, SequenceEvent
 from edge_llm.errors import BackendError, EdgeLLMError
@@ -114,6 +115,7 @@ def pack_request(request: EngineRequest) -> Packet:
         **values,
         "params": _pack_params(request.params),
         "constraint": _pack_constraint(request.constraint),
+        "grammar": None if request.grammar is None else dump_grammar(request.grammar),
         "visible_tokens": sorted(request.visible_tokens),
         "left_s": None if deadline_s is None else deadline_s - time.monotonic(),
     }
@@ -122,12 +124,13 @@ def pack_request(request: EngineRequest) -> Packet:
 def unpack_request(packet: Packet) -> EngineRequest:
     """The request that `pack_request` took."""
     values = dict(packet)
-    left_s = values.pop("left_s")
+    left_s, grammar = values.pop("left_s"), values.pop("grammar")
     changed = {
         "token_ids": tuple(values["token_ids"]),
         "watched_ids": tuple(values["watched_ids"]),
         "params": _unpack_params(values["params"]),
         "constraint": _unpack_constraint(values["constraint"]),
+        "grammar": None if grammar is None else load_grammar(grammar),
         "visible_tokens": frozenset(values["visible_tokens"]),
         "deadline_s": None if left_s is None else time.monotonic() + left_s,
     }

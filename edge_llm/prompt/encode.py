@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_llm.errors import ChatTemplateError, UnsupportedParameterError
+from edge_llm.prompt.calls.base import CallFormat
+from edge_llm.prompt.calls.evidence import format_of
+from edge_llm.prompt.calls.reasoning import Reasoning, find_reasoning
 from edge_llm.prompt.chat_template import ChatTemplate
 from edge_llm.prompt.literals import Partitioner
 from edge_llm.prompt.messages import (
@@ -21,7 +24,6 @@ from edge_llm.prompt.messages import (
     messages_from,
     normalize_messages,
 )
-from edge_llm.prompt.parse import THINK_OPEN
 from edge_llm.prompt.shield import Shield, protected_tokens
 from edge_llm.prompt.tokenizer import SpecialToken, Tokenizer, TokenKind
 
@@ -46,6 +48,8 @@ class PromptEncoder:
         protected = protected_tokens(tokenizer.special_tokens, template.source)
         self._tokenizer = tokenizer
         self._template = template
+        self._format = format_of(template)
+        self._reasoning = find_reasoning(template.source)
         self._partitioner = Partitioner(tokenizer.special_tokens)
         self._shield = Shield(
             [token.text for token in protected],
@@ -67,6 +71,16 @@ class PromptEncoder:
     def template(self) -> ChatTemplate:
         """The chat template."""
         return self._template
+
+    @property
+    def format(self) -> CallFormat:
+        """How the model calls tools."""
+        return self._format
+
+    @property
+    def reasoning(self) -> Reasoning:
+        """How the model sets its thoughts apart."""
+        return self._reasoning
 
     def encode(
         self,
@@ -101,7 +115,7 @@ class PromptEncoder:
         return EncodedPrompt(
             token_ids=tuple(self._tokenize(shielded, sentinel)),
             text=text,
-            opens_thinking=text.rstrip().endswith(THINK_OPEN),
+            opens_thinking=text.rstrip().endswith(self._reasoning.open.rstrip()),
         )
 
     def _prepare(self, messages: Sequence[Mapping[str, Any]]) -> list[Message]:

@@ -13,6 +13,7 @@ from edge_llm.prompt.parse import OutputParser, ReasoningDelta
 from edge_llm.routing.base import Refusal
 from edge_llm.runtime.local import LocalModel, LocalRun
 from edge_llm.runtime.outlet import Draft
+from edge_llm.runtime.structured.violation import Violation
 from edge_llm.runtime.transcript import Piece, Said, Transcript, token_logprobs
 from edge_llm.types import Attempt, TokenLogprob, Usage
 
@@ -38,6 +39,8 @@ class TierAttempt(ABC):
         """How much shorter the conversation was made so that it fitted."""
         self.refusal: Refusal | None = None
         """Why it was given up, or would have been had there been another tier."""
+        self.violation: Violation | None = None
+        """What is wrong with the whole answer, once that was looked at."""
         self.error: EdgeLLMError | None = None
         """What ended it."""
         self._unheard: deque[Piece] = deque()

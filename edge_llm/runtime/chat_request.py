@@ -16,6 +16,7 @@ from edge_llm.prompt.messages import messages_from
 from edge_llm.routing.base import Need
 from edge_llm.routing.capability import LANGUAGE
 from edge_llm.runtime.hold import NO_HOLD, Hold, parse_hold
+from edge_llm.runtime.structured.form import Form, parse_form
 from edge_llm.types import (
     MAX_TOP_LOGPROBS,
     Message,
@@ -23,8 +24,6 @@ from edge_llm.types import (
     SamplingParams,
     Validator,
 )
-
-_FORMATS = ("text", "json_object", "json_schema")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,8 @@ class ChatRequest:
     on_doubt: OnDoubt = "defer"
     tags: frozenset[str] = frozenset()
     language: str | None = None
-    response_format: Mapping[str, Any] | None = field(default=None, repr=False)
+    form: Form | None = None
+    """What the answer is to look like; None: any text."""
     validator: Validator | None = None
     deferred: bool = False
 
@@ -55,9 +55,9 @@ class ChatRequest:
         return value if isinstance(value, int) else None
 
     @property
-    def wants_json(self) -> bool:
-        """Whether the answer must be JSON."""
-        return self.response_format is not None and self.response_format["type"] != "text"
+    def has_form(self) -> bool:
+        """Whether an answer counts only when it is whole and looks as it was asked for."""
+        return self.form is not None
 
     @property
     def last_user_text(self) -> str:
@@ -73,8 +73,8 @@ class ChatRequest:
             needs.add("tools")
         if any(_has_media(message) for message in self.messages):
             needs.add("vision")
-        if self.response_format is not None and self.response_format["type"] == "json_schema":
-            needs.add("json_schema")
+        if self.form is not None and self.form.need is not None:
+            needs.add(self.form.need)
         if self.top_logprobs is not None:
             needs.add("logprobs")
         if self.language is not None:
@@ -109,7 +109,7 @@ def parse_request(
         overflow=checked_overflow(pop("overflow"), config.overflow),
         label=_label(pop("privacy"), config),
         deadline_s=_deadline(pop("deadline_s", escalation.deadline_s)),
-        response_format=_checked_format(pop("response_format")),
+        form=parse_form(rest),
         validator=_checked_validator(pop("validator")),
         tags=_checked_tags(pop("tags", ())),
         language=_checked_text("language", pop("language")),
@@ -192,14 +192,6 @@ def _checked_top_logprobs(top_logprobs: object) -> int | None:
             f"top_logprobs must be None or 0 to {MAX_TOP_LOGPROBS}, not {top_logprobs!r}"
         )
     return top_logprobs
-
-
-def _checked_format(value: object) -> Mapping[str, Any] | None:
-    if value is None or (isinstance(value, Mapping) and value.get("type") in _FORMATS):
-        return value
-    raise InvalidParameterError(
-        "response_format must be {'type': 'text'}, {'type': 'json_object'} or a json_schema"
-    )
 
 
 def _checked_validator(value: object) -> Validator | None:

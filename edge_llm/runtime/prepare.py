@@ -9,11 +9,13 @@ from edge_llm.config import merge_sampling
 from edge_llm.engine.host import ModelFacts
 from edge_llm.engine.request import EngineRequest
 from edge_llm.errors import ContextLengthExceededError
+from edge_llm.prompt.calls.reasoning import reasoning_named
 from edge_llm.prompt.thinking import ThinkingBudget, thinking_share
 from edge_llm.runtime.chat_request import ChatRequest
 from edge_llm.runtime.conversation import FittedPrompt, fit_conversation
 from edge_llm.runtime.local import LocalModel
 from edge_llm.runtime.passages import shorten
+from edge_llm.runtime.structured.thoughts import after_thoughts
 from edge_llm.types import Message, SamplingParams
 
 
@@ -52,6 +54,12 @@ def prepare(
         overflow=request.overflow,
     )
     plain = _engine_request(facts, fitted, params)
+    if request.form is not None:
+        grammar = request.form.grammar
+        if facts.thinking_close is not None:
+            reasoning = reasoning_named(facts.reasoning)
+            grammar = after_thoughts(grammar, reasoning, fitted.prompt.opens_thinking)
+        plain = replace(plain, grammar=grammar)
     return Prepared(_with_statistics(plain, facts, request.top_logprobs, measures), fitted)
 
 

@@ -8,13 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from edge_llm.engine.request import SequenceEvent
-from edge_llm.prompt.call_formats import ParsedToolCall
-from edge_llm.prompt.parse import (
-    ReasoningDelta,
-    Segment,
-    TextDelta,
-    spoken_summary,
-)
+from edge_llm.prompt.calls.base import ParsedToolCall
+from edge_llm.prompt.parse import ReasoningDelta, Segment, TextDelta
+from edge_llm.prompt.spoken import spoken_summary
 from edge_llm.types import Chunk, FinishReason, TokenLogprob, TokenStatistics, ToolCall
 
 Said: TypeAlias = Segment | ToolCall

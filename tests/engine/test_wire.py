@@ -5,6 +5,7 @@ import math
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,16 @@ from hypothesis import strategies as st
 
 import edge_llm.errors
 from edge_llm.config import EdgeConfig
+from edge_llm.constrain.grammar import (
+    Choice,
+    Concat,
+    JsonSchema,
+    Marker,
+    Repeat,
+    Trigger,
+    Triggered,
+    Until,
+)
 from edge_llm.engine import wire
 from edge_llm.engine.host import HostSettings, ModelFacts
 from edge_llm.engine.request import EngineRequest, SequenceEvent
@@ -22,6 +33,7 @@ from edge_llm.errors import (
     ContextLengthExceededError,
     EdgeLLMError,
     InvalidParameterError,
+    UnsupportedSchemaError,
 )
 from edge_llm.hub.memory_estimate import MemoryEstimate
 from edge_llm.hub.resolve import ModelLocation
@@ -77,11 +89,29 @@ budgets = st.builds(
     closing_ids=st.lists(st.integers(0, 99)).map(tuple),
     starts_in_thinking=st.booleans(),
 )
+markers = st.text(min_size=1, max_size=3) | st.builds(Marker, st.text(min_size=1, max_size=3))
+values: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+parts: st.SearchStrategy[Any] = st.recursive(
+    st.builds(JsonSchema, st.booleans() | st.dictionaries(st.text(max_size=5), values))
+    | st.builds(Choice, st.lists(st.text(max_size=3), max_size=3).map(tuple))
+    | st.builds(Until, markers),
+    lambda inner: (
+        st.builds(Concat, st.lists(inner | st.text(max_size=3), max_size=3).map(tuple))
+        | st.builds(Repeat, inner, at_most=st.none() | st.integers(1, 3))
+        | st.builds(Triggered, st.lists(st.builds(Trigger, markers, inner), max_size=2).map(tuple))
+    ),
+    max_leaves=4,
+)
 requests = st.builds(
     EngineRequest,
     token_ids=st.lists(st.integers(0, 1 << 20), max_size=5).map(tuple),
     params=params,
     constraint=st.none() | budgets,
+    grammar=st.none() | parts,
     visible_tokens=st.frozensets(st.integers(0, 99)),
     prefill_only=st.booleans(),
     pinned=st.booleans(),
@@ -176,7 +206,7 @@ def all_errors() -> list[type[EdgeLLMError]]:
     found = [EdgeLLMError]
     for kind in found:
         found += kind.__subclasses__()
-    return [kind for kind in found if kind.__module__ == edge_llm.errors.__name__]
+    return [kind for kind in found if kind.__module__.startswith(edge_llm.errors.__name__)]
 
 
 PARTICULAR: list[EdgeLLMError] = [
@@ -185,6 +215,7 @@ PARTICULAR: list[EdgeLLMError] = [
     BudgetExceededError(
         "spent", limit="daily_usd", allowed=1.0, spent=0.9, requested=0.2, resets_at=1.8e9
     ),
+    UnsupportedSchemaError("#/properties/a/not", "not"),
 ]
 """Errors with constructors of their own."""
 

@@ -29,6 +29,9 @@ EdgeLLMError
 │   ├─ UnsupportedParameterError   the loaded model cannot do what was asked
 │   ├─ ChatTemplateError           the model's chat template refused the messages
 │   ├─ ContextLengthExceededError
+│   ├─ GrammarError                a constraint on the answer that cannot be kept to
+│   │   ├─ UnsupportedSchemaError   a keyword that no grammar expresses; `path` names it
+│   │   └─ GrammarTooLargeError     it would take too much time or memory
 │   └─ RefusedRequestError         it ended the engine's process twice
 ├─ BackendError                    500, the native library failed
 │   └─ EngineCrashedError          503, the engine's process died
@@ -52,6 +55,8 @@ EdgeLLMError
 ├─ RoutingError
 │   ├─ NoRouteError                503, every tier was refused, each for its reason
 │   ├─ AnswerRejectedError         502, no tier gave an answer that validates
+│   │   ├─ InvalidAnswerError       it breaks its schema, grammar or tool; `path` says where
+│   │   └─ TruncatedAnswerError     422, it was cut off before it was whole
 │   ├─ AnswerDeferredError         503, stored until the cloud can answer; `request_id` names it
 │   └─ BudgetExceededError         429, a limit in USD or bytes would be passed
 ├─ StoreError                      a file of SQLite cannot be used
@@ -63,6 +68,9 @@ EdgeLLMError
 │   ├─ DeferredNotFoundError       404
 │   ├─ DeferredQueueFullError      503
 │   └─ LeaseLostError              somebody else works on it by now
+├─ ToolError                       a source of tools cannot be used
+│   └─ ToolServerError            502, an MCP server that does not start, answer or live
+├─ RunLimitExceededError           429, a loop of tool calls came to one of its limits; `result`
 ├─ RequestAbortedError             the request was cancelled, by its caller or by `close`
 │   └─ DeadlineExceededError       504
 ├─ NotRemoteError                  what only the process with the model can do
@@ -75,29 +83,117 @@ from __future__ import annotations
 
 import difflib
 import time
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
+
+from edge_llm.errors.base import EdgeLLMError as EdgeLLMError
+from edge_llm.errors.cloud import (
+    CircuitOpenError as CircuitOpenError,
+)
+from edge_llm.errors.cloud import (
+    CloudAuthError as CloudAuthError,
+)
+from edge_llm.errors.cloud import (
+    CloudContentFilterError as CloudContentFilterError,
+)
+from edge_llm.errors.cloud import (
+    CloudContextLengthError as CloudContextLengthError,
+)
+from edge_llm.errors.cloud import (
+    CloudError as CloudError,
+)
+from edge_llm.errors.cloud import (
+    CloudForbiddenError as CloudForbiddenError,
+)
+from edge_llm.errors.cloud import (
+    CloudModelNotFoundError as CloudModelNotFoundError,
+)
+from edge_llm.errors.cloud import (
+    CloudQuotaError as CloudQuotaError,
+)
+from edge_llm.errors.cloud import (
+    CloudRateLimitError as CloudRateLimitError,
+)
+from edge_llm.errors.cloud import (
+    CloudRequestError as CloudRequestError,
+)
+from edge_llm.errors.cloud import (
+    CloudResponseError as CloudResponseError,
+)
+from edge_llm.errors.cloud import (
+    CloudTimeoutError as CloudTimeoutError,
+)
+from edge_llm.errors.cloud import (
+    CloudTruncatedError as CloudTruncatedError,
+)
+from edge_llm.errors.cloud import (
+    CloudUnavailableError as CloudUnavailableError,
+)
+from edge_llm.errors.cloud import (
+    OfflineError as OfflineError,
+)
+from edge_llm.errors.cloud import (
+    PrivacyError as PrivacyError,
+)
+from edge_llm.errors.cloud import (
+    RedactionError as RedactionError,
+)
+from edge_llm.errors.model import (
+    DevicePlacementError as DevicePlacementError,
+)
+from edge_llm.errors.model import (
+    HubBusyError as HubBusyError,
+)
+from edge_llm.errors.model import (
+    HubOfflineError as HubOfflineError,
+)
+from edge_llm.errors.model import (
+    InsufficientMemoryError as InsufficientMemoryError,
+)
+from edge_llm.errors.model import (
+    ModelAccessError as ModelAccessError,
+)
+from edge_llm.errors.model import (
+    ModelDownloadError as ModelDownloadError,
+)
+from edge_llm.errors.model import (
+    ModelError as ModelError,
+)
+from edge_llm.errors.model import (
+    ModelFormatError as ModelFormatError,
+)
+from edge_llm.errors.model import (
+    ModelIntegrityError as ModelIntegrityError,
+)
+from edge_llm.errors.model import (
+    ModelNotFoundError as ModelNotFoundError,
+)
+from edge_llm.errors.model import (
+    ModelNotInstalledError as ModelNotInstalledError,
+)
+from edge_llm.errors.model import (
+    ModelRangeError as ModelRangeError,
+)
+from edge_llm.errors.model import (
+    ModelReferenceError as ModelReferenceError,
+)
+from edge_llm.errors.model import (
+    ModelStoreError as ModelStoreError,
+)
+from edge_llm.errors.model import (
+    NotGGUFError as NotGGUFError,
+)
+from edge_llm.errors.model import (
+    QuantizationRefusedError as QuantizationRefusedError,
+)
+from edge_llm.errors.model import (
+    TruncatedModelError as TruncatedModelError,
+)
+from edge_llm.errors.model import (
+    UnsupportedModelError as UnsupportedModelError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-
-class EdgeLLMError(Exception):
-    """Base of every error raised by `edge_llm`; its text says what happened, `hint` what to do."""
-
-    code: ClassVar[str] = "edge_llm_error"
-    """Machine-readable name, used as `error.code` by the HTTP server."""
-    status_code: ClassVar[int] = 500
-    """HTTP status."""
-    retryable: ClassVar[bool] = False
-    """Whether the same request may succeed later without any change."""
-
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-
-    def __str__(self) -> str:
-        return f"{self.message} ({self.hint})" if self.hint else self.message
+    from collections.abc import Iterable
 
 
 class ConfigError(EdgeLLMError):
@@ -123,148 +219,6 @@ class PrivacyRuleError(ConfigError):
     """A rule of redaction that cannot be used: nothing leaves while it stands."""
 
     code = "privacy_rule"
-
-
-class ModelError(EdgeLLMError):
-    """A model cannot be found, read or run."""
-
-    code = "model_error"
-
-
-class ModelNotFoundError(ModelError):
-    """No model answers to this reference."""
-
-    code = "model_not_found"
-    status_code = 404
-
-
-class ModelNotInstalledError(ModelNotFoundError):
-    """The model is known, or may be on the hub, but is not on this machine."""
-
-    code = "model_not_installed"
-
-    def __init__(
-        self, message: str, *, hint: str | None = None, pull_command: str | None = None
-    ) -> None:
-        super().__init__(message, hint=hint or f"fetch it with: {pull_command}")
-        self.pull_command = pull_command
-        """The shell command that fetches it."""
-
-
-class ModelReferenceError(ModelError):
-    """The text cannot name a model."""
-
-    code = "model_reference"
-    status_code = 400
-
-
-class ModelDownloadError(ModelError):
-    """The hub, or the way to it, failed."""
-
-    code = "model_download"
-    status_code = 502
-    retryable = True
-
-
-class HubBusyError(ModelDownloadError):
-    """The hub asks to be asked again later."""
-
-    code = "hub_busy"
-    status_code = 503
-
-    def __init__(
-        self, message: str, *, hint: str | None = None, retry_after_s: float | None = None
-    ) -> None:
-        super().__init__(message, hint=hint)
-        self.retry_after_s = retry_after_s
-        """Seconds that the hub wants to be left alone; None where it does not say."""
-
-
-class ModelAccessError(ModelDownloadError):
-    """The hub wants a token, or a licence to be accepted."""
-
-    code = "model_access"
-    status_code = 401
-    retryable = False
-
-
-class ModelRangeError(ModelDownloadError):
-    """The server cannot give parts of files: reading one would mean fetching all of it."""
-
-    code = "model_range"
-    retryable = False
-
-
-class ModelIntegrityError(ModelDownloadError):
-    """Bytes that arrived, or that lie on the disk, are not the ones that were promised."""
-
-    code = "model_integrity"
-
-
-class HubOfflineError(ModelDownloadError):
-    """`EDGE_LLM_OFFLINE=1`: nothing may be fetched from another machine."""
-
-    code = "hub_offline"
-    status_code = 403
-    retryable = False
-
-
-class ModelStoreError(ModelError):
-    """The folder of models cannot be written: full, read-only or somebody else's."""
-
-    code = "model_store"
-    status_code = 507
-
-
-class ModelFormatError(ModelError):
-    """The model file is damaged or inconsistent."""
-
-    code = "model_format"
-
-
-class NotGGUFError(ModelFormatError):
-    """The file does not begin as a GGUF file does."""
-
-    code = "not_gguf"
-
-
-class TruncatedModelError(ModelFormatError):
-    """The file ends before the data that its header promises."""
-
-    code = "model_truncated"
-
-
-class UnsupportedModelError(ModelFormatError):
-    """The file is sound, but this build of the native library cannot run it."""
-
-    code = "model_unsupported"
-
-
-class DevicePlacementError(UnsupportedModelError):
-    """The chosen device cannot run the whole graph, and nothing may run elsewhere unsaid."""
-
-    code = "device_placement"
-
-    def __init__(
-        self, message: str, *, hint: str | None = None, elsewhere: Mapping[str, int] | None = None
-    ) -> None:
-        super().__init__(message, hint=hint)
-        self.elsewhere = dict(elsewhere or {})
-        """Number of nodes that would have run elsewhere, by operator."""
-
-
-class QuantizationRefusedError(ModelError):
-    """A quantised model is too far from its original, or no smaller; nothing was written."""
-
-    code = "quantization_refused"
-
-
-class InsufficientMemoryError(ModelError):
-    """The model would not fit in the memory that is free now."""
-
-    code = "insufficient_memory"
-    status_code = 503
-    retryable = True
 
 
 class RequestError(EdgeLLMError):
@@ -309,6 +263,34 @@ class ContextLengthExceededError(RequestError):
         self.max_model_len = max_model_len
 
 
+class GrammarError(RequestError):
+    """A constraint on the answer is no grammar, or one that no text satisfies."""
+
+    code = "invalid_grammar"
+
+
+class UnsupportedSchemaError(GrammarError):
+    """A strict JSON schema uses a keyword that cannot be enforced while an answer is written."""
+
+    code = "unsupported_schema"
+
+    def __init__(self, path: str, keyword: str, why: str | None = None) -> None:
+        """`path` is the JSON pointer of the keyword, such as `#/properties/a/not`."""
+        reason = f": {why}" if why else ""
+        super().__init__(
+            f"the schema's {keyword!r} at {path} cannot be enforced{reason}",
+            hint="leave it out, or pass strict=False and check the answer afterwards",
+        )
+        self.path = path
+        self.keyword = keyword
+
+
+class GrammarTooLargeError(GrammarError):
+    """A constraint is too large, or would take too long or too much memory to keep to."""
+
+    code = "grammar_too_large"
+
+
 class RefusedRequestError(RequestError):
     """The same request ended the engine's process twice; it is not tried again for a while."""
 
@@ -330,144 +312,6 @@ class EngineCrashedError(BackendError):
     status_code = 503
 
 
-class CloudError(EdgeLLMError):
-    """An endpoint elsewhere did not answer the request. Never quotes a body, a prompt or a key."""
-
-    code = "cloud_error"
-    status_code = 502
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        hint: str | None = None,
-        endpoint: str = "",
-        status: int | None = None,
-        retry_after_s: float | None = None,
-    ) -> None:
-        super().__init__(message, hint=hint)
-        self.endpoint = endpoint
-        """Its configured name."""
-        self.status = status
-        """The HTTP status it sent, where it sent one."""
-        self.retry_after_s = retry_after_s
-        """How long it asks to be left alone."""
-        self.own_words: Mapping[str, Any] | None = None
-        """What one of our own servers said; never set for anybody else's."""
-
-
-class CloudUnavailableError(CloudError):
-    """The endpoint cannot be reached, or says that it cannot answer now."""
-
-    code = "cloud_unavailable"
-    status_code = 503
-    retryable = True
-
-
-class CircuitOpenError(CloudUnavailableError):
-    """The endpoint failed too often, or refused the key; nothing was sent."""
-
-    code = "cloud_circuit_open"
-
-
-class CloudTimeoutError(CloudError):
-    """The endpoint took too long; `phase` says for what: `connect`, `read` or `total`."""
-
-    code = "cloud_timeout"
-    status_code = 504
-    retryable = True
-
-    def __init__(self, message: str, *, phase: str, endpoint: str = "") -> None:
-        super().__init__(message, endpoint=endpoint)
-        self.phase = phase
-
-
-class CloudRateLimitError(CloudError):
-    """Too many requests; `retry_after_s` says when to come back, where the endpoint said it."""
-
-    code = "cloud_rate_limit"
-    status_code = 429
-    retryable = True
-
-
-class CloudQuotaError(CloudRateLimitError):
-    """The account has nothing left to spend; waiting does not help."""
-
-    code = "cloud_quota"
-    retryable = False
-
-
-class CloudAuthError(CloudError):
-    """The endpoint does not accept the key (401, 403), or the key cannot be read."""
-
-    code = "cloud_auth"
-
-
-class CloudResponseError(CloudError):
-    """What came back is no answer: bad JSON, another content type, too much of it."""
-
-    code = "cloud_bad_response"
-    retryable = True
-
-
-class CloudTruncatedError(CloudResponseError):
-    """The stream ended before the answer did."""
-
-    code = "cloud_truncated"
-
-
-class CloudRequestError(CloudError):
-    """The endpoint refuses the request as it is; asking again does not help."""
-
-    code = "cloud_request"
-
-
-class CloudModelNotFoundError(CloudRequestError):
-    """The endpoint has no such model, or not for this key."""
-
-    code = "cloud_model_not_found"
-
-
-class CloudContextLengthError(CloudRequestError):
-    """The conversation is too long for the endpoint's model."""
-
-    code = "cloud_context_length"
-
-
-class CloudContentFilterError(CloudRequestError):
-    """The endpoint's content filter stopped the request or the answer."""
-
-    code = "cloud_content_filter"
-
-
-class CloudForbiddenError(CloudError):
-    """Our own door refuses to send the request there; not a byte has left."""
-
-    code = "cloud_forbidden"
-    status_code = 403
-
-
-class OfflineError(CloudForbiddenError):
-    """`EDGE_LLM_OFFLINE=1`: only this machine may be asked."""
-
-    code = "offline"
-
-
-class PrivacyError(CloudForbiddenError):
-    """The request's privacy label does not let it go to an endpoint of this trust."""
-
-    code = "privacy"
-
-
-class RedactionError(PrivacyError):
-    """A part of the request could not be redacted, so that none of it may leave.
-
-    Never quotes the text, nor chains an exception that may.
-    """
-
-    code = "redaction_failed"
-
-
 class RoutingError(EdgeLLMError):
     """No tier may have the request."""
 
@@ -487,6 +331,29 @@ class AnswerRejectedError(RoutingError):
     code = "answer_rejected"
     status_code = 502
     retryable = True
+
+
+class InvalidAnswerError(AnswerRejectedError):
+    """The answer, or a call in it, breaks the schema, grammar or choice that was asked for."""
+
+    code = "answer_invalid"
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, path: str = "$", keyword: str = ""
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.path = path
+        """Where in the answer, as `$.ingredients[2].grams`; a call begins with its tool's name."""
+        self.keyword = keyword
+        """What was broken there: a keyword of JSON Schema, `json`, `regex`, `choice`, `type` …"""
+
+
+class TruncatedAnswerError(AnswerRejectedError):
+    """The answer was cut off, by `max_tokens` or the end of the context, before it was whole."""
+
+    code = "answer_truncated"
+    status_code = 422
+    retryable = False
 
 
 class AnswerDeferredError(RoutingError):
@@ -588,6 +455,35 @@ class LeaseLostError(DeferredError):
     """The lease ran out or the request was cancelled meanwhile; the answer was not stored."""
 
     code = "deferred_lease_lost"
+
+
+class ToolError(EdgeLLMError):
+    """A function or server cannot be offered as tools. A call that fails is no error of a run."""
+
+    code = "tool_error"
+    status_code = 400
+
+
+class ToolServerError(ToolError):
+    """An MCP server does not start, does not answer, or has died."""
+
+    code = "tool_server"
+    status_code = 502
+    retryable = True
+
+
+class RunLimitExceededError(EdgeLLMError):
+    """A run came to a limit before its model had answered; what was done until then is kept."""
+
+    code = "run_limit"
+    status_code = 429
+
+    def __init__(self, message: str, *, limit: str, result: object = None) -> None:
+        super().__init__(message, hint=f"raise {limit}, or look at `result` for what was done")
+        self.limit = limit
+        """`max_turns`, `max_total_tokens`, `max_usd` or `deadline_s`."""
+        self.result = result
+        """The `RunResult` so far: its calls have been executed."""
 
 
 class RequestAbortedError(EdgeLLMError):
