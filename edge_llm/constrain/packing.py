@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 from edge_llm.constrain import grammar as descriptions
 from edge_llm.constrain.grammar import Grammar
+from edge_llm.errors import GrammarError, GrammarTooLargeError
+
+MAX_CHARACTERS = 1 << 22
+"""Of a grammar as JSON, with the definitions in its schemas that nothing refers to."""
 
 _KINDS: Mapping[str, type[Any]] = MappingProxyType(
     {
@@ -36,6 +41,29 @@ def pack_grammar(grammar: Grammar) -> dict[str, Any]:
     """What `unpack_grammar` turns back: JSON values only."""
     values = {f.name: _pack(getattr(grammar, f.name)) for f in dataclasses.fields(grammar)}
     return {"kind": type(grammar).__name__, **values}
+
+
+def dump_grammar(grammar: Grammar) -> str:
+    """The grammar as JSON text, which `load_grammar` reads; equal texts mean equal grammars.
+
+    Raises:
+        GrammarError: it holds something that JSON does not have.
+        GrammarTooLargeError: it is nested too deeply or too long.
+    """
+    try:
+        text = json.dumps(pack_grammar(grammar), separators=(",", ":"))
+    except RecursionError:
+        raise GrammarTooLargeError("the grammar is nested too deeply") from None
+    except (TypeError, ValueError) as exc:
+        raise GrammarError(f"the grammar is no JSON: {exc}") from exc
+    if len(text) > MAX_CHARACTERS:
+        raise GrammarTooLargeError(f"the grammar has more than {MAX_CHARACTERS} characters")
+    return text
+
+
+def load_grammar(text: str) -> Grammar:
+    """The grammar that `dump_grammar` took."""
+    return unpack_grammar(json.loads(text))
 
 
 def unpack_grammar(packet: Mapping[str, Any]) -> Grammar:

@@ -15,7 +15,7 @@ from typing import IO, Any, TypeAlias
 
 from edge_llm import errors
 from edge_llm.config import SECTIONS, TIER_OPTIONS, EdgeConfig
-from edge_llm.constrain.packing import pack_grammar, unpack_grammar
+from edge_llm.constrain.packing import dump_grammar, load_grammar
 from edge_llm.engine.host import HostSettings, ModelFacts
 from edge_llm.engine.request import Constraint, EngineRequest, SequenceEvent
 from edge_llm.errors import BackendError, EdgeLLMError
@@ -115,7 +115,7 @@ def pack_request(request: EngineRequest) -> Packet:
         **values,
         "params": _pack_params(request.params),
         "constraint": _pack_constraint(request.constraint),
-        "grammar": None if request.grammar is None else pack_grammar(request.grammar),
+        "grammar": None if request.grammar is None else dump_grammar(request.grammar),
         "visible_tokens": sorted(request.visible_tokens),
         "left_s": None if deadline_s is None else deadline_s - time.monotonic(),
     }
@@ -130,7 +130,7 @@ def unpack_request(packet: Packet) -> EngineRequest:
         "watched_ids": tuple(values["watched_ids"]),
         "params": _unpack_params(values["params"]),
         "constraint": _unpack_constraint(values["constraint"]),
-        "grammar": None if grammar is None else unpack_grammar(grammar),
+        "grammar": None if grammar is None else load_grammar(grammar),
         "visible_tokens": frozenset(values["visible_tokens"]),
         "deadline_s": None if left_s is None else time.monotonic() + left_s,
     }
