@@ -17,9 +17,7 @@ from typing import Any, Literal, TypeAlias
 
 from benchmarks.random_model import Shape, cache_file, cached_model
 
-Program: TypeAlias = Literal[
-    "llama-bench", "llama-batched-bench", "llama-quantize", "llama-server"
-]
+Program: TypeAlias = Literal["llama-bench", "llama-batched-bench", "llama-quantize", "llama-server"]
 Quantization: TypeAlias = Literal["Q4_0", "Q4_K_M"]
 
 BATCH = 512

@@ -172,7 +172,7 @@ def _add_vocabulary(writer: gguf.GGUFWriter, size: int) -> None:
 
 
 def _copy_vocabulary(writer: gguf.GGUFWriter, source: Path, size: int) -> None:
-    """Tokens and merges of a byte-level vocabulary; its turns end as the chat template ends them."""
+    """Tokens and merges of a byte-level vocabulary; turns end as the chat template ends them."""
     fields = gguf.GGUFReader(source).fields
     tokens = fields["tokenizer.ggml.tokens"].contents()
     if len(tokens) != size:

@@ -28,6 +28,8 @@ CASES = (
     ({"format": "ipv4"}, '"10.0.0.1"', '"10.0.0.256"'),
     ({"format": "ipv6"}, '"::1"', '":::1"'),
     ({"format": "uri"}, '"http://a/b"', '"a/b"'),
+    ({"pattern": r"^\s[^\s]\S$"}, '"\\u2028ab"', '"a b"'),
+    ({"type": "integer", "nullable": True}, "null", '"a"'),
     ({"type": "number"}, "1", "NaN"),
     ({"minimum": -(2**63)}, str(-(2**63)), str(-(2**63) - 1)),
     (respell({"items": {"exclusiveMinimum": 3}}, "4"), "[4]", "[3]"),

@@ -1,7 +1,8 @@
 """Whether a text keeps to a JSON schema: the `jsonschema` package, made as strict as the standard.
 
 It has never heard of grammars. Python's own readings are taken out: `\\d` means ten digits,
-`$` the very end, and a multiple of 0.01 is decided in decimals. Formats are demands.
+`\\s` white space of all scripts, `$` the very end, and a multiple of 0.01 is decided in decimals.
+Formats are demands, and OpenAPI's `nullable` allows null.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from jsonschema.validators import extend, validator_for
 _DATE = r"(\d{4})-(\d\d)-(\d\d)"
 _TIME = r"(?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d+)?(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)"
 _DURATION = r"P(?!$)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+S)?)?"
+_SPACE = "\t-\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+"""Source: ECMA-262, 15th edition, 22.2.2.9, CharacterClassEscape :: s."""
 _UUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
 
@@ -54,8 +57,18 @@ def _errors(schema: Any, answer: Any) -> Iterator[ValidationError]:
 
 @lru_cache
 def _strict(chosen: type[Validator]) -> type[Validator]:
-    own = {"pattern": _pattern, "multipleOf": _multiple_of}
+    own = {"pattern": _pattern, "multipleOf": _multiple_of, "type": _type_of(chosen)}
     return extend(chosen, {**own, "patternProperties": _pattern_properties})
+
+
+def _type_of(chosen: type[Validator]) -> Any:
+    plain = chosen.VALIDATORS["type"]
+
+    def check(validator: Any, types: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
+        if value is not None or schema.get("nullable") is not True:
+            yield from plain(validator, types, value, schema)
+
+    return check
 
 
 def search(pattern: str, text: str) -> bool:
@@ -68,8 +81,15 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     named = pattern.replace("(?<", "(?P<").replace("(?P<=", "(?<=").replace("(?P<!", "(?<!")
     # In and out of classes alike: in a class, `\Z` would not compile, so `$` there stays.
     parts = re.split(r"(\\.|\[(?:\\.|[^\]\\])*\])", named)
-    ended = "".join(p if i % 2 else p.replace("$", r"\Z") for i, p in enumerate(parts))
-    return re.compile(ended, re.ASCII)
+    read = "".join(_part(p) if i % 2 else p.replace("$", r"\Z") for i, p in enumerate(parts))
+    return re.compile(read, re.ASCII)
+
+
+def _part(part: str) -> str:
+    """An escape or a class, with the white space of ECMA-262."""
+    if part.startswith("["):
+        return part.replace(r"\s", _SPACE)
+    return {r"\s": f"[{_SPACE}]", r"\S": f"[^{_SPACE}]"}.get(part, part)
 
 
 def _pattern(_: Any, pattern: str, value: Any, __: Any) -> Iterator[ValidationError]:
