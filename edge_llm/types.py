@@ -245,6 +245,8 @@ class TokenStatistics:
     """Log-probabilities, over the whole vocabulary, of the tokens that the request watches."""
     masked_mass: float = 0.0
     """Probability, in [0, 1], that the model itself gave to tokens which the grammar forbade."""
+    self_certainty: float | None = None
+    """KL divergence in nats from the uniform distribution to the model's; None: not asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Set
 from collections.abc import Sequence as Items
+from dataclasses import replace
 
 from numpy import float32
 from numpy.typing import NDArray
 
 from edge_llm.backends.base import Backend, BatchItem, ForwardInterruptedError, KVCacheFullError
 from edge_llm.constrain.compile import GrammarCompiler
+from edge_llm.constrain.mask import TokenMask
 from edge_llm.engine.commands import Keep, Share
 from edge_llm.engine.disk_prefixes import DiskPrefixes
 from edge_llm.engine.guide import create_guide
@@ -24,7 +26,7 @@ from edge_llm.engine.request import EngineRequest, SequenceEvent
 from edge_llm.engine.scheduler import MAX_DECODE_SLOWDOWN, ScheduledChunk, Scheduler
 from edge_llm.engine.sequence import Sequence, SequenceStatus, create_sequence
 from edge_llm.engine.snapshots import SnapshotStore
-from edge_llm.engine.statistics import token_statistics
+from edge_llm.engine.statistics import self_certainty, token_statistics
 from edge_llm.errors import (
     BackendError,
     ContextLengthExceededError,
@@ -270,11 +272,7 @@ class Engine:
             row = LogitRow(logits, self._workspace)
             mask = sequence.guide.mask()
             token_id = sequence.sampler.sample(row, mask)
-            chosen = None
-            if request.statistics is not None:
-                chosen = token_statistics(
-                    row, token_id, request.statistics, request.watched_ids, mask
-                )
+            chosen = _statistics(request, row, token_id, mask)
             return self._extend(sequence, [token_id], chosen)
         except (BackendError, GrammarError) as error:
             return self._fail(sequence, error)
@@ -361,6 +359,17 @@ class Engine:
 def _fits(sequence: Sequence, finish: FinishReason) -> bool | None:
     fits = sequence.guide.fits
     return fits and finish == "stop" and sequence.stop.found is None
+
+
+def _statistics(
+    request: EngineRequest, row: LogitRow, token_id: int, mask: TokenMask | None
+) -> TokenStatistics | None:
+    if request.statistics is None:
+        return None
+    found = token_statistics(row, token_id, request.statistics, request.watched_ids, mask)
+    if not request.self_certainty:
+        return found
+    return replace(found, self_certainty=self_certainty(row, found.logsumexp))
 
 
 def _batch_item(chunk: ScheduledChunk) -> BatchItem:
