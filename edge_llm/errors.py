@@ -5,7 +5,8 @@ EdgeLLMError
 ├─ ConfigError
 │   ├─ UnknownOptionError          also a TypeError: an option name nobody knows
 │   ├─ DeviceUnavailableError      no such device or execution provider here
-│   └─ PrivacyRuleError            a rule of redaction that cannot be used
+│   ├─ PrivacyRuleError            a rule of redaction that cannot be used
+│   └─ DataSetError                a line of a data set that cannot be read
 ├─ ModelError
 │   ├─ ModelNotFoundError          404
 │   │   └─ ModelNotInstalledError   it exists elsewhere; `edge-llm pull` fetches it
@@ -123,6 +124,12 @@ class PrivacyRuleError(ConfigError):
     """A rule of redaction that cannot be used: nothing leaves while it stands."""
 
     code = "privacy_rule"
+
+
+class DataSetError(ConfigError):
+    """A data set cannot be read; the text names the file, the line and the column."""
+
+    code = "data_set"
 
 
 class ModelError(EdgeLLMError):
