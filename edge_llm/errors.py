@@ -55,6 +55,12 @@ EdgeLLMError
 │   ├─ AnswerRejectedError         502, no tier gave an answer that validates
 │   ├─ AnswerDeferredError         503, stored until the cloud can answer; `request_id` names it
 │   └─ BudgetExceededError         429, a limit in USD or bytes would be passed
+├─ CalibrationError                a calibration cannot be fitted, read, written or used
+│   ├─ CalibrationDataError        the outcomes do not fit together, or are too few
+│   ├─ CalibrationNotFoundError    404
+│   ├─ CalibrationFormatError      the file is damaged, or something else
+│   │   └─ CalibrationVersionError a newer edge-llm wrote it
+│   └─ CalibrationMismatchError    it is for another model, quantisation, template or task
 ├─ StoreError                      a file of SQLite cannot be used
 │   ├─ StoreBusyError              503, another process holds it
 │   ├─ StoreFullError              507, no room on the disk
@@ -534,6 +540,44 @@ class BudgetExceededError(RoutingError):
         self.requested = requested
         self.resets_at = resets_at
         """Seconds since the epoch; None when the request alone is more than the limit."""
+
+
+class CalibrationError(EdgeLLMError):
+    """A calibration cannot be fitted, read, written or used."""
+
+    code = "calibration_error"
+
+
+class CalibrationDataError(CalibrationError):
+    """The outcomes do not fit together, or are too few."""
+
+    code = "calibration_data"
+    status_code = 400
+
+
+class CalibrationNotFoundError(CalibrationError):
+    """There is no such file."""
+
+    code = "calibration_not_found"
+    status_code = 404
+
+
+class CalibrationFormatError(CalibrationError):
+    """The file is damaged, or is no calibration."""
+
+    code = "calibration_format"
+
+
+class CalibrationVersionError(CalibrationFormatError):
+    """A newer edge-llm wrote the file."""
+
+    code = "calibration_version"
+
+
+class CalibrationMismatchError(CalibrationError):
+    """The calibration is for another model, quantisation, template or task."""
+
+    code = "calibration_mismatch"
 
 
 class StoreError(EdgeLLMError):

@@ -201,7 +201,7 @@ class Starter:
             tier.model,
             prepared.request,
             opens_thinking=prepared.fitted.prompt.opens_thinking,
-            shows_logprobs=self._request.top_logprobs is not None,
+            num_logprobs=self._request.top_logprobs,
         )
         attempt.dropped_messages = prepared.fitted.dropped_messages
         attempt.compressed_tokens = prepared.compressed_tokens

@@ -7,15 +7,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from edge_llm.confidence.base import ConfidenceSignal, Score
-from edge_llm.confidence.low_logprob import LowLogprob
-from edge_llm.confidence.unsure_token import UnsureToken
+from edge_llm.confidence.base import ConfidenceSignal, DraftState, Score
+from edge_llm.confidence.features import FeatureTracker
+from edge_llm.confidence.signals.low_logprob import LOW_LOGPROB
+from edge_llm.confidence.signals.unsure_token import UNSURE_TOKEN
 from edge_llm.engine.host import ModelFacts
 from edge_llm.routing.base import Refusal
 from edge_llm.routing.deferral import DraftFacts, is_checkpoint, judge
+from edge_llm.routing.loops import is_looping
 from edge_llm.runtime.attempt import TierAttempt
 from edge_llm.runtime.transcript import Piece, Transcript
-from edge_llm.types import TokenStatistics, Validator
+from edge_llm.types import Validator
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class Standards:
 
 def signal_for(facts: ModelFacts) -> ConfidenceSignal:
     """The signal for a model: its own word where it was trained to give one."""
-    return LowLogprob() if facts.unsure_token_id is None else UnsureToken()
+    return LOW_LOGPROB if facts.unsure_token_id is None else UNSURE_TOKEN
 
 
 class DraftWatch:
@@ -51,7 +53,8 @@ class DraftWatch:
         self._standards = standards
         self._signal = signal
         self._time_left = time_left
-        self._tokens: list[TokenStatistics] = []
+        self.tracker = FeatureTracker()
+        """What the statistics of the answer's tokens amount to."""
         self._num_tokens = 0
         self.score: Score | None = None
         """What the signal said last."""
@@ -62,23 +65,37 @@ class DraftWatch:
         The piece must be in the attempt's transcript already.
         """
         before, self._num_tokens = self._num_tokens, self._num_tokens + piece.num_answer_tokens
-        self._tokens += piece.statistics
+        self.tracker.add(piece.statistics, piece.text)
         if piece.finish_reason is None and not is_checkpoint(before, self._num_tokens):
             return None
-        self._measure()
-        return judge(self._facts(attempt), self._standards.rules)
+        state = self._state(attempt)
+        self._measure(state)
+        return judge(self._facts(attempt, state), self._standards.rules)
 
-    def _measure(self) -> None:
+    def _measure(self, state: DraftState) -> None:
         signal = self._signal
-        if signal is None or (signal.num_tokens == 1 and self.score is not None):
+        if signal is None:
             return
-        value = signal.score(self._tokens)
+        value = self.tracker.score(signal.name, state)
         if value is not None:
             threshold = self._standards.threshold
             line = signal.default_threshold if threshold is None else threshold
-            self.score = Score(value, signal.name, line)
+            self.score = Score(value, signal.name, line or 0.0)
 
-    def _facts(self, attempt: TierAttempt) -> DraftFacts:
+    def _state(self, attempt: TierAttempt) -> DraftState:
+        """What is known of the draft beside its statistics."""
+        transcript, is_over = attempt.transcript, attempt.is_over
+        return DraftState(
+            num_tokens=self._num_tokens,
+            prompt_tokens=attempt.usage.prompt_tokens,
+            finish_reason=transcript.finish_reason,
+            is_empty=not (transcript.text.strip() or transcript.calls) if is_over else None,
+            is_valid=is_valid(transcript, self._standards) if is_over else None,
+            is_looping=is_looping(transcript.text),
+            num_calls=len(transcript.calls) if is_over else None,
+        )
+
+    def _facts(self, attempt: TierAttempt, state: DraftState) -> DraftFacts:
         transcript = attempt.transcript
         score = self.score
         return DraftFacts(
@@ -89,8 +106,8 @@ class DraftWatch:
             score=None if score is None else score.value,
             threshold=None if score is None else score.threshold,
             signal=None if score is None else score.signal,
-            said_unsure=isinstance(self._signal, UnsureToken),
-            is_valid=not attempt.is_over or is_valid(transcript, self._standards),
+            said_unsure=self._signal is UNSURE_TOKEN,
+            is_valid=state.is_valid is not False,
             expected_s=self._expected_s(attempt),
             time_left_s=self._time_left(),
         )

@@ -1,0 +1,1 @@
+"""How good scores, decisions and probabilities are, on outcomes that are known."""
