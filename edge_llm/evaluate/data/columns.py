@@ -13,7 +13,8 @@ from edge_llm.errors import ConfigError
 from edge_llm.evaluate.data.lines import Row
 
 JSON_COLUMNS = (
-    "messages", "tools", "json", "tool_calls", "choices", "options", "features", "response_format",
+    "messages", "tools", "json", "tool_calls", "choices", "options", "features", "looks",
+    "response_format",
 )  # fmt: skip
 """In a CSV file their cells are JSON."""
 
@@ -86,6 +87,18 @@ def to_number(value: Any, least: float = -math.inf, most: float = math.inf) -> f
         number = math.nan
     if not (math.isfinite(number) and least <= number <= most):
         raise ValueError(f"{expected} is expected, not {value!r}")
+    return number
+
+
+def to_weight(value: Any) -> float:
+    """How many requests a row stands for: a number above 0.
+
+    Raises:
+        ValueError: something else.
+    """
+    number = to_number(value, 0.0)
+    if number == 0.0:
+        raise ValueError("a number above 0 is expected; leave a row out that counts for nothing")
     return number
 
 

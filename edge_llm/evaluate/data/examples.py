@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_llm.errors import EdgeLLMError
-from edge_llm.evaluate.data.columns import from_cell, nearest, rename, to_number, to_text
+from edge_llm.evaluate.data.columns import from_cell, nearest, rename, to_number, to_text, to_weight
 from edge_llm.evaluate.data.example import Example
 from edge_llm.evaluate.data.lines import Row, TextRow, fail, read_rows
 from edge_llm.evaluate.graders import GRADERS, create_grader
@@ -105,7 +105,7 @@ def parse_example(path: Path, line: int, row: Row) -> Example:
         options=options,
         task=cell.take("task", to_text) if "task" in row else None,
         group=cell.take("group", to_text) if "group" in row else None,
-        weight=cell.take("weight", lambda v: to_number(v, 0.0)) if "weight" in row else 1.0,
+        weight=cell.take("weight", to_weight) if "weight" in row else 1.0,
     )
 
 
