@@ -1,4 +1,4 @@
-"""What the built-in model says to thousands of generated sentences, with every signal; kept on disk.
+"""What the built-in model says to thousands of generated sentences, with every signal; on disk.
 
 Sentences are drawn from the grammar with a seed that training never had: its test lines, clean and
 with word errors, and the test lines of what it should hand on. An answer to one of those is wrong

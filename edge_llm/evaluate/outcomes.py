@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edge_llm.confidence.arrays import Floats
+from edge_llm.confidence.arrays import Floats, Indices
 from edge_llm.confidence.checkpoints import CHECKPOINTS, END, PROMPT, Checkpoint
 from edge_llm.confidence.features import FEATURE_NAMES
 from edge_llm.confidence.outcomes import Outcomes
@@ -35,7 +35,7 @@ def to_outcomes(recordings: Sequence[Recording], more: Sequence[str] = ()) -> Ou
         local_latency_s=np.array([one.local.e2e_s or 0.0 for one in recordings], np.float64),
         cloud_latency_s=_of_cloud(recordings, "e2e_s"),
         weights=_weights(recordings),
-        groups=_groups(recordings),
+        groups=groups_of(recordings),
     )
 
 
@@ -92,8 +92,11 @@ def _weights(recordings: Sequence[Recording]) -> Floats | None:
     return None if bool((weights == 1.0).all()) else weights
 
 
-def _groups(recordings: Sequence[Recording]) -> np.ndarray[tuple[int], np.dtype[np.int64]] | None:
-    """A number for each group; equal prompts are one, too, or a split would know the answers."""
+def groups_of(recordings: Sequence[Recording]) -> Indices | None:
+    """(n,) a number for each group; None where each row is its own.
+
+    Rows of one prompt are a group, too: a split between them would know the answers.
+    """
     names = [one.group or one.prompt or one.id for one in recordings]
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     if len(numbers) == len(names):

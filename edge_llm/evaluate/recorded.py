@@ -17,7 +17,7 @@ from edge_llm.evaluate.graders import GRADERS
 from edge_llm.evaluate.graders.base import Reply
 from edge_llm.evaluate.recording import Look, Recording, Said
 
-SIDES = ("local", "cloud")
+SIDES = ("local", "cloud", "refined")
 OF_A_SIDE = ("correct", "text", "tokens", "cost_usd", "latency_s", "ttft_s")
 OUTCOME_COLUMNS = (
     *(f"{side}_{what}" for side in SIDES for what in OF_A_SIDE),
@@ -71,10 +71,10 @@ def parse_recording(path: Path, line: int, row: Row) -> Recording:
         id=row["id"],
         local=local,
         local_correct=_correct(cell, "local", local),
-        cloud=_side(cell, "cloud", {}) if _has(row, "cloud") else None,
-        cloud_correct=_correct(cell, "cloud", _side(cell, "cloud", {}))
-        if _is_graded(row, "cloud")
-        else None,
+        cloud=_other(cell, "cloud"),
+        cloud_correct=_other_correct(cell, "cloud"),
+        refined=_other(cell, "refined"),
+        refined_correct=_other_correct(cell, "refined"),
         prompt=_prompt(cell),
         task=cell.take("task", to_text) if "task" in row else None,
         group=cell.take("group", to_text) if "group" in row else None,
@@ -102,12 +102,16 @@ def write_recorded(path: Path, recordings: Iterable[Recording]) -> None:
 def _row(one: Recording) -> dict[str, Any]:
     row: dict[str, Any] = {"id": one.id, "prompt": one.prompt, "task": one.task,
                            "group": one.group, "weight": one.weight}  # fmt: skip
-    grades = {"local": one.local_correct, "cloud": one.cloud_correct}
-    for side, said in (("local", one.local), ("cloud", one.cloud)):
+    sides = {
+        "local": (one.local, one.local_correct),
+        "cloud": (one.cloud, one.cloud_correct),
+        "refined": (one.refined, one.refined_correct),
+    }
+    for side, (said, correct) in sides.items():
         if said is None:
             continue
         row |= {
-            f"{side}_correct": grades[side],
+            f"{side}_correct": correct,
             f"{side}_text": said.text,
             f"{side}_tokens": said.completion_tokens,
             f"{side}_cost_usd": said.cost_usd,
@@ -143,6 +147,14 @@ def _side(cell: Cells, side: str, looks: Mapping[Checkpoint, Look]) -> Said:
         e2e_s=number("latency_s"),
         looks=looks,
     )
+
+
+def _other(cell: Cells, side: str) -> Said | None:
+    return _side(cell, side, {}) if _has(cell.row, side) else None
+
+
+def _other_correct(cell: Cells, side: str) -> float | None:
+    return _correct(cell, side, _side(cell, side, {})) if _is_graded(cell.row, side) else None
 
 
 def _correct(cell: Cells, side: str, said: Said) -> float:

@@ -80,6 +80,9 @@ class Recording:
     cloud: Said | None = None
     cloud_correct: float | None = None
     """None where the cloud was not asked."""
+    refined: Said | None = None
+    """What the cloud made of the local draft, where it was shown that."""
+    refined_correct: float | None = None
     prompt: str = field(default="", repr=False)
     """What the user said last."""
     task: str | None = None
