@@ -57,6 +57,7 @@ EdgeLLMError
 │   └─ BudgetExceededError         429, a limit in USD or bytes would be passed
 ├─ CalibrationError                a calibration cannot be fitted, read, written or used
 │   ├─ CalibrationDataError        the outcomes do not fit together, or are too few
+│   ├─ CalibrationInfeasibleError  no threshold keeps the goal
 │   ├─ CalibrationNotFoundError    404
 │   ├─ CalibrationFormatError      the file is damaged, or something else
 │   │   └─ CalibrationVersionError a newer edge-llm wrote it
@@ -553,6 +554,12 @@ class CalibrationDataError(CalibrationError):
 
     code = "calibration_data"
     status_code = 400
+
+
+class CalibrationInfeasibleError(CalibrationError):
+    """No threshold keeps what was to be promised; `hint` says what would help."""
+
+    code = "calibration_infeasible"
 
 
 class CalibrationNotFoundError(CalibrationError):

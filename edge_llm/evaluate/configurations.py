@@ -16,6 +16,7 @@ from edge_llm.confidence.arrays import Floats, Indices, Mask
 from edge_llm.confidence.calibration.binding import Binding
 from edge_llm.confidence.checkpoints import END, Checkpoint
 from edge_llm.confidence.guarantees.certificate import Certificate
+from edge_llm.confidence.guarantees.early import MAX_LOST
 from edge_llm.confidence.guarantees.goals import AccuracyLoss, Goal
 from edge_llm.errors import CalibrationDataError
 from edge_llm.evaluate.fitting import fit_and_certify
@@ -121,8 +122,10 @@ def refined(recordings: Sequence[Recording], decided: Decided, name: str) -> Pla
     return played
 
 
-def decide(recordings: Sequence[Recording], goal: Goal, *, seed: int = 0) -> Decided:
-    """The goal's policy, fitted on other questions each time.
+def decide(
+    recordings: Sequence[Recording], goal: Goal, *, seed: int = 0, max_lost: float = MAX_LOST
+) -> Decided:
+    """The goal's policy, fitted on other questions each time; 0 `max_lost` decides nothing early.
 
     Raises:
         CalibrationDataError: too few questions.
@@ -136,7 +139,8 @@ def decide(recordings: Sequence[Recording], goal: Goal, *, seed: int = 0) -> Dec
     num_infeasible = 0
     for fold, rows in enumerate(folds(recordings, seed)):
         others = np.setdiff1d(np.arange(count), rows)
-        found = fit_and_certify([recordings[i] for i in others], _NOBODY, goal, seed=seed + fold)
+        known = [recordings[index] for index in others]
+        found = fit_and_certify(known, _NOBODY, goal, seed=seed + fold, max_lost=max_lost)
         fresh = found.calibration.scores(outcomes.select(rows), goal.target)
         for name, values in fresh.items():
             scores[name][rows] = values

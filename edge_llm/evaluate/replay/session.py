@@ -24,6 +24,8 @@ from edge_llm.runtime.tier_set import TierSet
 from edge_llm.runtime.tiers import LocalTier, RemoteTier, Tier
 
 CLOUD_JUDGE = "cloud"
+REFINED = "refined"
+"""Of the journal: the cloud that was shown the local draft."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,8 @@ class Session:
             ]
         else:
             who = [] if tier is None else [tier.name, tier.model.facts.name, self.local_key]
-        return asked_key(what=what, who=who, manner=repr(self.manner))
+        draft = self.local_key if what == REFINED else ""
+        return asked_key(what=what, who=who, manner=repr(self.manner), draft=draft)
 
     def worst_usd(self, example: Example) -> float:
         """The most that one question can cost; 0 where nobody knows a price."""
@@ -114,12 +117,26 @@ class Session:
         asker = Asker(self.config, self.tiers, manner)
         return ModelJudge(self.cloud_key("judge"), lambda one: asker.ask(tier, one), rubric)
 
-    def estimate(self, journal: Journal, examples: Sequence[Example], judged: bool) -> Estimate:
-        """What is left to be asked, and what it will cost."""
+    def forget(self, journal: Journal, examples: Sequence[Example]) -> None:
+        """Remove what the tiers said to these questions in earlier runs."""
+        keys = {one.key for one in examples}
+        for asked in (self.local_key, self.cloud_key("cloud"), self.cloud_key(REFINED)):
+            journal.forget(asked, keys)
+
+    def estimate(
+        self, journal: Journal, examples: Sequence[Example], judged: bool, *, refines: bool = False
+    ) -> Estimate:
+        """What is left to be asked, and what it will cost.
+
+        `judged`: by the cloud's model; `refines`: it may be asked to improve any draft, too.
+        """
         unique = list({one.key: one for one in examples}.values())
         local = journal.answers(self.local_key)
         cloud = journal.answers(self.cloud_key("cloud")) if self.cloud is not None else {}
         missing = [] if self.cloud is None else [one for one in unique if one.key not in cloud]
+        if refines and self.cloud is not None:
+            done = journal.answers(self.cloud_key(REFINED))
+            missing += [one for one in unique if one.key not in done]
         known = [said for said in cloud.values() if said.error is None]
         expected, most = self._usd(missing, known)
         num_judged = 0
