@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edge_llm.confidence.base import ConfidenceSignal, DraftState, Score
 from edge_llm.confidence.features import FeatureTracker
 from edge_llm.confidence.signals.low_logprob import LOW_LOGPROB
@@ -70,6 +73,10 @@ class DraftWatch:
         state = self._state(attempt)
         self._measure(state)
         return judge(self._facts(attempt, state), self._standards.rules)
+
+    def features(self, attempt: TierAttempt) -> NDArray[np.float64]:
+        """The draft as it is now, (len(FEATURE_NAMES),) float64; NaN where nobody can tell."""
+        return self.tracker.features(self._state(attempt))
 
     def _measure(self, state: DraftState) -> None:
         signal = self._signal
