@@ -23,6 +23,7 @@ from edge_llm.cli.options import (
     read_context_size,
     read_options,
 )
+from edge_llm.cli.voice import voice
 from edge_llm.errors import ConfigError, EdgeLLMError, InvalidParameterError, ModelError
 
 EXIT_USAGE = 2
@@ -340,6 +341,7 @@ app.command()(pull)
 app.add_typer(models_app, name="models")
 app.command()(doctor)
 app.command()(report)
+app.command()(voice)
 
 
 @app.command()
