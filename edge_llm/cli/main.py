@@ -15,6 +15,17 @@ from edge_llm.cli.evaluating import calibrate, evaluate
 from edge_llm.cli.kept import budget, cache_app, deferred_app
 from edge_llm.cli.machine import doctor, report
 from edge_llm.cli.models import models_app, pull
+from edge_llm.cli.options import (
+    ContextSize,
+    CPUFallback,
+    Device,
+    KVCacheType,
+    ProviderName,
+    ProviderOptions,
+    read_context_size,
+    read_options,
+)
+from edge_llm.cli.voice import voice
 from edge_llm.errors import ConfigError, EdgeLLMError, InvalidParameterError, ModelError
 
 EXIT_USAGE = 2
@@ -48,40 +59,6 @@ def _global_options(
     ] = False,
 ) -> None:
     pass
-
-
-ContextSize = Annotated[
-    str | None,
-    typer.Option(
-        "--context-size",
-        "-c",
-        metavar="N|auto",
-        help="Tokens of prompt and answer together; 'auto' takes what fits in free memory.",
-    ),
-]
-KVCacheType = Annotated[
-    str | None,
-    typer.Option("--kv-cache-type", help="'f16', or 'q8_0' for a KV cache of half the size."),
-]
-Device = Annotated[
-    str | None,
-    typer.Option("--device", help="For ONNX models: 'auto', 'cpu', 'npu' or 'gpu'."),
-]
-ProviderName = Annotated[
-    str | None,
-    typer.Option("--provider", help="For ONNX models: 'qnn', 'openvino', 'coreml' or 'cpu'."),
-]
-CPUFallback = Annotated[
-    bool | None,
-    typer.Option(
-        "--cpu-fallback/--no-cpu-fallback",
-        help="Let the CPU run what the chosen device cannot.",
-    ),
-]
-ProviderOptions = Annotated[
-    list[str] | None,
-    typer.Option("--provider-option", metavar="NAME=VALUE", help="Of the provider; may repeat."),
-]
 
 
 @app.command()
@@ -194,12 +171,12 @@ def chat(  # noqa: PLR0913 — one parameter is one option of the command line
     from edge_llm.cli import chat as command
 
     load_options: dict[str, Any] = {
-        "context_size": _read_context_size(context_size),
+        "context_size": read_context_size(context_size),
         "kv_cache_type": kv_cache_type,
         "threads": threads,
         "device": device,
         "provider": provider,
-        "provider_options": _read_options(provider_option),
+        "provider_options": read_options(provider_option),
         "cpu_fallback": cpu_fallback,
         "worker": worker,
         "keep_alive": keep_alive,
@@ -272,31 +249,14 @@ def inspect(  # noqa: PLR0913 — one parameter is one option of the command lin
     from edge_llm.cli import inspect as command
 
     options: dict[str, Any] = {
-        "context_size": _read_context_size(context_size),
+        "context_size": read_context_size(context_size),
         "kv_cache_type": kv_cache_type,
         "device": device,
         "provider": provider,
-        "provider_options": _read_options(provider_option),
+        "provider_options": read_options(provider_option),
         "cpu_fallback": cpu_fallback,
     }
     command.run(model, options, load=load, as_json=as_json)
-
-
-def _read_context_size(text: str | None) -> int | str | None:
-    """A number where it is one; the configuration, costly to import here, judges all else."""
-    return int(text) if text is not None and text.isascii() and text.isdigit() else text
-
-
-def _read_options(pairs: list[str] | None) -> dict[str, str] | None:
-    if not pairs:
-        return None
-    parts = [pair.partition("=") for pair in pairs]
-    wrong = [
-        pair for pair, (name, sign, _) in zip(pairs, parts, strict=True) if not name or not sign
-    ]
-    if wrong:
-        raise ConfigError(f"--provider-option must be NAME=VALUE, not {wrong[0]!r}")
-    return {name: value for name, _, value in parts}
 
 
 @app.command()
@@ -383,6 +343,7 @@ app.command()(pull)
 app.add_typer(models_app, name="models")
 app.command()(doctor)
 app.command()(report)
+app.command()(voice)
 
 
 @app.command()
@@ -440,7 +401,7 @@ def serve(
     from edge_llm.cli import serve as command
 
     options: dict[str, Any] = {
-        "context_size": _read_context_size(context_size),
+        "context_size": read_context_size(context_size),
         "worker": worker,
     }
     given = {k: v for k, v in options.items() if v is not None}
