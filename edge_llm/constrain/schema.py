@@ -13,6 +13,7 @@ from typing import Any
 
 from edge_llm.constrain import keywords
 from edge_llm.constrain.drafts import Schema, in_one_draft
+from edge_llm.constrain.numbers import Multiples, fit_bound, is_exact
 from edge_llm.constrain.references import References, escape, refuse_empty_cycles
 from edge_llm.errors import GrammarError, GrammarTooLargeError, UnsupportedSchemaError
 
@@ -82,6 +83,7 @@ class _Walk:
         self._without = without
         self.refuses: Callable[[str], bool] = lambda pattern: False
         self._names: dict[str, str] = {}
+        self._multiples = Multiples()
         self._num_nodes = 0
         self._num_characters = 0
         self._waiting: deque[tuple[str, Any, str, int]] = deque()
@@ -129,7 +131,7 @@ class _Walk:
         elif keyword in keywords.ONE_SCHEMA:
             found[keyword] = self._inside(value, path, depth)
         elif keyword in keywords.VALUES:
-            found[keyword] = self._values(keyword, value, path)
+            self._add_values(found, keyword, value, path)
         elif keyword in keywords.UNENFORCEABLE:
             if not _says_nothing(keyword, value):
                 self._relax(path, keyword)
@@ -140,9 +142,7 @@ class _Walk:
         if keyword in keywords.COUNTS:
             _add_count(found, keyword, value, path)
         elif keyword in keywords.NUMBERS:
-            if not isinstance(value, bool):
-                _check_number(value, path)
-            found[keyword] = value
+            self._add_number(found, keyword, value, path)
         elif keyword == "type":
             found[keyword] = _types(value, path)
         elif keyword == "required":
@@ -191,10 +191,31 @@ class _Walk:
             self._inside(schema, f"{path}/{index}", depth) for index, schema in enumerate(schemas)
         ]
 
-    def _values(self, keyword: str, value: Any, path: str) -> Any:
+    def _add_values(self, found: dict[str, Any], keyword: str, value: Any, path: str) -> None:
         if keyword == "enum" and not isinstance(value, list | tuple):
             raise GrammarError(f"{path} is no list of values")
-        return self._value(value, path, 0)
+        copied = self._value(value, path, 0)
+        if keyword == "enum":
+            exact = [one for one in copied if is_exact(one)]
+            copied = exact or copied
+        if is_exact(copied):
+            found[keyword] = copied
+        else:
+            self._relax(path, keyword)
+
+    def _add_number(self, found: dict[str, Any], keyword: str, value: Any, path: str) -> None:
+        if isinstance(value, bool):  # draft 4
+            found[keyword] = value
+            return
+        _check_number(value, path)
+        if keyword == "multipleOf":
+            kept = value if self._multiples.admit(value) else None
+        else:
+            kept = fit_bound(keyword, value)
+        if kept is None:
+            self._relax(path, keyword)
+        else:
+            found[keyword] = kept
 
     def _value(self, value: Any, path: str, depth: int) -> Any:
         """A copy of a JSON value, checked to be one."""
