@@ -34,7 +34,8 @@ class TokenMask:
     def has(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether each of these tokens is allowed."""
         bits = self._words[ids >> 5] >> (ids & 31).astype(np.uint32)
-        return np.not_equal(bits & np.uint32(1), 0)
+        allowed: NDArray[np.bool_] = (bits & np.uint32(1)) == 1
+        return allowed
 
     def __contains__(self, token_id: int) -> bool:
         return bool(self._words[token_id >> 5] >> np.uint32(token_id & 31) & np.uint32(1))
