@@ -1,8 +1,8 @@
-"""What is asked for in `bench_tools`, and the engine that answers: one call of a home, several ways.
+"""What is asked for in `bench_tools`, and the engine that answers: one call of a home.
 
-A model with random weights writes nothing that anybody would. Where both sides are to write the same
-bytes, both are steered by the same `logit_bias` towards the tokens of `TARGET`, longer ones more, so
-that each spells as a trained model would; the grammar is the same, and so is the number of decisions.
+A model with random weights writes nothing that anybody would. Where both sides are to write the
+same bytes, both are steered by the same `logit_bias` towards the tokens of `TARGET`, longer ones
+more, so that each spells as a trained model would; the grammar is the same for both.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ STEER = 8.0
 """Added to a token's logit for each of its characters."""
 
 SYSTEM = (
-    "You control a home. Answer with one call as JSON: name, area, brightness in percent and minutes. "
+    "You control a home. Answer with one call as JSON: name, area, brightness in percent, minutes. "
     f"Names: {', '.join(NAMES)}. Areas: {', '.join(AREAS)}."
 )
 """Stays in both sides' prefix caches."""
@@ -134,6 +134,7 @@ class Ours:
     def close(self) -> None:
         """Free the model."""
         self.engine.close()
+
 
 def greedy(max_tokens: int, bias: Mapping[int, float] | None = None) -> SamplingParams:
     """The most likely token each time."""

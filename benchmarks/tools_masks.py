@@ -1,7 +1,7 @@
 """What a constraint costs beside the model: compiling it, and a mask for every token.
 
-In CPU time of the one thread that does it, so that other programs hardly disturb. A mask is timed with
-the choice under it: computing it, hiding what it forbids and taking the most likely of the rest.
+In CPU time of the one thread that does it, so that other programs hardly disturb. A mask is timed
+with the choice under it: computing it, hiding what it forbids, taking the most likely of the rest.
 """
 
 from __future__ import annotations

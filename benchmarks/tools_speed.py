@@ -4,10 +4,10 @@ Three ways to compare a call, in turn in each round, on the same file with as ma
 
     as it comes   ours under the JSON schema, llama-server under `response_format: json_schema`; no
                   bias: each writes what its grammar and its model make of it, white space included
-    same bytes    both steered to the same call (`tools_asked`), llama-server under a GBNF that is as
-                  compact as ours; the answers must be equal
-    free grammar  the same, counted as if llama-server's grammar cost nothing: its tokens at the rate
-                  of its own free text. What is left is what forced tokens save
+    same bytes    both steered to the same call (`tools_asked`), llama-server under a GBNF that is
+                  as compact as ours; the answers must be equal
+    at free rate  the same, counted as if llama-server's grammar cost nothing: its tokens at the
+                  rate of its own free text. What is left is what forced tokens save
 """
 
 from __future__ import annotations
