@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from edge_llm.errors import ConfigError, GrammarError, GrammarTooLargeError
+from edge_llm.errors import ConfigError, EdgeLLMError, GrammarError, GrammarTooLargeError
 from edge_llm.prompt.tokenizer import Tokenizer, TokenKind
 
 LIMITS = {
@@ -118,7 +118,7 @@ def translated() -> Iterator[None]:
     """Errors of the library, its panics included, as ours."""
     try:
         yield
-    except (GrammarError, ConfigError, KeyboardInterrupt, SystemExit, GeneratorExit):
+    except (EdgeLLMError, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
     except MemoryError as exc:
         raise GrammarTooLargeError("the grammar takes more memory than there is") from exc

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+import math
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,13 +31,40 @@ class TokenMask:
         ids: NDArray[np.int64] = words[found >> 5] * 32 + (found & 31)
         return ids[: int(np.searchsorted(ids, self.vocab_size))]
 
-    @cached_property
-    def forbidden_ids(self) -> NDArray[np.int64]:
-        """The other tokens in rising order: cheap where they are few."""
-        return TokenMask(~self._words, self.vocab_size).ids
+    def add_to(
+        self, logits: NDArray[np.float32], scratch: NDArray[np.float32], out: NDArray[np.float32]
+    ) -> None:
+        """Write the logits to `out`, with -inf for what is forbidden: all are (vocab_size,) long.
 
-    @cached_property
-    def flags(self) -> NDArray[np.bool_]:
-        """Whether each token is allowed: (vocab_size,)."""
-        bits = np.unpackbits(self._words.view(np.uint8), count=self.vocab_size, bitorder="little")
-        return bits.view(np.bool_)
+        `scratch` is `create_scratch` of that size.
+        """
+        np.add(logits, self._spread(scratch, -math.inf, 0.0), out=out)
+
+    def sum_of(self, weights: NDArray[np.float32], scratch: NDArray[np.float32]) -> float:
+        """Sum of the weights (vocab_size,) of the allowed tokens."""
+        return float(np.dot(weights, self._spread(scratch, 0.0, 1.0)))
+
+    def _spread(
+        self, scratch: NDArray[np.float32], forbidden: float, allowed: float
+    ) -> NDArray[np.float32]:
+        """A number for each token: (vocab_size,), a view of `scratch`.
+
+        Eight at a time from a table: 20 us for 152k tokens, where indexing with booleans takes
+        from 40 to 900.
+        """
+        table = _table(forbidden, allowed)
+        octets = self._words.view(np.uint8)
+        np.take(table, octets, axis=0, out=scratch[: len(octets)], mode="clip")
+        return scratch.reshape(-1)[: self.vocab_size]
+
+
+def create_scratch(vocab_size: int) -> NDArray[np.float32]:
+    """What `TokenMask` needs to work in."""
+    return np.empty((-(-vocab_size // 32) * 4, 8), np.float32)
+
+
+@cache
+def _table(forbidden: float, allowed: float) -> NDArray[np.float32]:
+    """The eight numbers that each octet of a mask stands for: (256, 8)."""
+    bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
+    return np.where(bits == 1, allowed, forbidden).astype(np.float32)

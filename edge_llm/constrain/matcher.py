@@ -53,6 +53,12 @@ class Matcher:
         check(self._matcher)
         return False
 
+    def would_accept(self, token_ids: Sequence[int]) -> bool:
+        """Whether all these tokens may come next, one after the other."""
+        with translated():
+            num_valid: int = self._matcher.validate_tokens(list(token_ids))
+        return num_valid == len(token_ids)
+
     def forced(self) -> Sequence[int]:
         """Tokens that must come next, as the tokenizer would spell them; they are to be accepted.
 

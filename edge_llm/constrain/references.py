@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from edge_llm.constrain import keywords
-from edge_llm.errors import GrammarError, UnsupportedSchemaError
+from edge_llm.errors import GrammarError
 
 
 class References:
@@ -21,8 +21,7 @@ class References:
         """The JSON pointer that a reference at `path` stands for, `#` for the whole document.
 
         Raises:
-            GrammarError: it is no reference.
-            UnsupportedSchemaError: it leads out of the document.
+            GrammarError: it is no reference, or leads out of the document.
         """
         if not isinstance(reference, str):
             raise GrammarError(f"the reference at {path} is no text")
@@ -30,8 +29,9 @@ class References:
         if base and base != self._own_id:
             if base in self._named:
                 return self._named[base] + (unquote(fragment) if fragment else "")
-            raise UnsupportedSchemaError(
-                path, "$ref", f"nothing is fetched, not {reference[:80]!r}"
+            raise GrammarError(
+                f"the reference at {path} leads to another document, {reference[:80]!r}",
+                hint="nothing is fetched: put what it names under $defs",
             )
         if fragment and not fragment.startswith("/"):
             if fragment not in self._named:

@@ -50,13 +50,12 @@ def prepare_schema(
 ) -> PreparedSchema:
     """The same schema in the words of one draft, without what no grammar can express.
 
-    The keywords in `without` are given up as well, `oneOf` then becoming `anyOf`, and so are patterns
-    that `refuses` says cannot be used.
+    The keywords in `without` are given up as well, `oneOf` then becoming `anyOf`, and so are the
+    patterns that `refuses` says cannot be used.
 
     Raises:
-        UnsupportedSchemaError: `strict`, and something would be left out; or it refers to another
-            document.
-        GrammarError: it is no schema.
+        UnsupportedSchemaError: `strict`, and something would be left out.
+        GrammarError: it is no schema, or refers to another document.
         GrammarTooLargeError: it is larger or deeper than can be compiled in bounded time.
     """
     walk = _Walk(schema, strict, without)

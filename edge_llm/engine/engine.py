@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Set
+from collections.abc import Sequence as Items
 
 from numpy import float32
 from numpy.typing import NDArray
 
 from edge_llm.backends.base import Backend, BatchItem, ForwardInterruptedError, KVCacheFullError
+from edge_llm.constrain.compile import GrammarCompiler
 from edge_llm.engine.commands import Keep, Share
 from edge_llm.engine.disk_prefixes import DiskPrefixes
+from edge_llm.engine.guide import create_guide
 from edge_llm.engine.logits import LogitRow, Workspace
 from edge_llm.engine.request import EngineRequest, SequenceEvent
 from edge_llm.engine.scheduler import MAX_DECODE_SLOWDOWN, ScheduledChunk, Scheduler
@@ -26,6 +30,7 @@ from edge_llm.errors import (
     ContextLengthExceededError,
     DeadlineExceededError,
     EdgeLLMError,
+    GrammarError,
     InvalidParameterError,
     RequestAbortedError,
 )
@@ -54,11 +59,15 @@ class Engine:
         self._sequences: dict[int, Sequence] = {}
         self._request_ids = itertools.count()
         self._workspace = Workspace()
+        self.compiler = GrammarCompiler(backend.tokenizer)
+        """Safe to use from other threads: what it knows already, `add_request` has at once."""
+        self._early: list[SequenceEvent] = []
+        """What happened before the next step, to be told with it."""
 
     @property
     def has_work(self) -> bool:
         """Whether `step` would do anything."""
-        return self.scheduler.has_work
+        return self.scheduler.has_work or bool(self._early)
 
     @property
     def next_deadline_s(self) -> float | None:
@@ -73,17 +82,26 @@ class Engine:
             ContextLengthExceededError: prompt and `max_tokens` do not fit in the context.
             InvalidParameterError: no tokens, ids outside the vocabulary, or a negative number
                 of statistics.
+            GrammarError: the grammar cannot be used.
         """
         self._refuse_impossible(request)
+        guide = create_guide(request, self.compiler)
         request_id = next(self._request_ids)
         sequence = create_sequence(
             request_id,
             request,
+            guide,
             self.backend.tokenizer,
             self.backend.capabilities.max_model_len,
         )
         self._sequences[request_id] = sequence
         self.scheduler.add(sequence)
+        if request.grammar is not None:
+            try:
+                self._open(sequence)
+            except GrammarError:
+                self._drop(sequence, keep=False)
+                raise
         return request_id
 
     def abort(self, request_id: int) -> SequenceEvent | None:
@@ -114,7 +132,8 @@ class Engine:
 
     def step(self) -> list[SequenceEvent]:
         """Run the model once over the next batch; what happened, in no particular order."""
-        events = [
+        events, self._early = self._early, []
+        events += [
             self._fail(sequence, DeadlineExceededError("the deadline of the request has passed"))
             for sequence in list(self._sequences.values())
             if sequence.is_expired
@@ -246,33 +265,61 @@ class Engine:
         )
 
     def _choose(self, sequence: Sequence, logits: NDArray[float32]) -> SequenceEvent:
+        request = sequence.request
         try:
             row = LogitRow(logits, self._workspace)
-            token_id = sequence.sampler.sample(row)
-        except BackendError as error:
+            mask = sequence.guide.mask()
+            token_id = sequence.sampler.sample(row, mask)
+            chosen = None
+            if request.statistics is not None:
+                chosen = token_statistics(
+                    row, token_id, request.statistics, request.watched_ids, mask
+                )
+            return self._extend(sequence, [token_id], chosen)
+        except (BackendError, GrammarError) as error:
             return self._fail(sequence, error)
-        chosen = _statistics(sequence.request, row, token_id)
+
+    def _open(self, sequence: Sequence) -> None:
+        """Write what the grammar forces before anything is computed."""
+        forced = sequence.guide.forced()
+        if not (forced or sequence.guide.is_complete):
+            return
+        event = self._extend(sequence, forced, None)
+        sequence.num_opening = len(event.token_ids)
+        self._early.append(event)
+
+    def _extend(
+        self, sequence: Sequence, token_ids: Items[int], chosen: TokenStatistics | None
+    ) -> SequenceEvent:
+        """Append tokens and what they make necessary; `chosen` is about the first of them."""
+        waiting = deque(token_ids)
         added: list[int] = []
         text = ""
-        forced = [token_id]
-        finish: FinishReason | None = None
-        while forced and finish is None:
-            token_id = forced.pop(0)
+        finish: FinishReason | None = "stop" if sequence.guide.is_complete else None
+        while waiting and finish is None:
+            token_id = waiting.popleft()
             piece, finish = self._append(sequence, token_id)
             added.append(token_id)
             text += piece
-            if finish is None and sequence.constraint is not None:
-                forced += sequence.constraint.advance(token_id, piece)
+            if finish != "stop":
+                waiting.extend(sequence.guide.follow(token_id, piece))
+                if not waiting and sequence.guide.is_complete:
+                    finish = "stop"
+                if not waiting and finish is None:
+                    waiting.extend(sequence.guide.forced())
         if finish is not None:
             text += self._finish(sequence)
+        uncounted = [None] * (len(added) - (chosen is not None))
+        first = () if chosen is None else (chosen,)
         return SequenceEvent(
             sequence.request_id,
             tuple(added),
             text,
             finish,
             num_cached_tokens=None if finish is None else sequence.num_cached_tokens,
-            statistics=() if chosen is None else (chosen, *[None] * (len(added) - 1)),
+            statistics=() if sequence.request.statistics is None else (*first, *uncounted),
             spellings=self._spell(sequence.request, added, chosen),
+            fits_grammar=None if finish is None else _fits(sequence, finish),
         )
 
     def _spell(
@@ -300,6 +347,7 @@ class Engine:
 
     def _fail(self, sequence: Sequence, error: EdgeLLMError) -> SequenceEvent:
         self._drop(sequence, keep=False)
+        self._early = [event for event in self._early if event.request_id != sequence.request_id]
         return SequenceEvent(sequence.request_id, error=error)
 
     def _drop(self, sequence: Sequence, *, keep: bool) -> None:
@@ -310,10 +358,9 @@ class Engine:
             self.apply(command)
 
 
-def _statistics(request: EngineRequest, row: LogitRow, token_id: int) -> TokenStatistics | None:
-    if request.statistics is None:
-        return None
-    return token_statistics(row, token_id, request.statistics, request.watched_ids)
+def _fits(sequence: Sequence, finish: FinishReason) -> bool | None:
+    fits = sequence.guide.fits
+    return fits and finish == "stop" and sequence.stop.found is None
 
 
 def _batch_item(chunk: ScheduledChunk) -> BatchItem:

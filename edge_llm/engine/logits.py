@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_llm.constrain.mask import TokenMask, create_scratch
 from edge_llm.errors import BackendError
 
 NUM_COLUMNS = 2048
@@ -21,6 +22,9 @@ NUM_COLUMNS = 2048
 
 FEW = 64
 """How many leaders are looked up at least: enough for most nuclei and every top-20 at once."""
+
+FEW_ALLOWED = 4096
+"""So many allowed tokens are looked up one by one; of more, the whole vocabulary is masked."""
 
 _STEEPEST = 1e20
 """Bound on 1 / temperature, so that 0 times it stays 0 in float32."""
@@ -43,6 +47,7 @@ class Workspace:
         self.maxima = np.empty(self.num_columns, np.float32)
         self.edited = np.empty(vocab_size, np.float32)
         self.grid = np.zeros((num_rows, self.num_columns), np.float32)
+        self.mask = create_scratch(vocab_size)
         self.weights = self.grid.reshape(-1)[:vocab_size]
         """A view of `grid`; what the grid holds beyond it is always 0."""
 
@@ -92,6 +97,17 @@ class LogitRow:
             mass = float(self.workspace.grid.sum(axis=0).sum(dtype=np.float64))
             self._masses[temperature] = mass
         return mass
+
+    def allowed_share(self, mask: TokenMask) -> float:
+        """Probability of the allowed tokens together, in [0, 1]."""
+        if mask.num_allowed <= FEW_ALLOWED:
+            logits = self.logits[mask.ids].astype(np.float64)
+            allowed = float(np.exp(logits - self.top).sum())
+        else:
+            self._masses.pop(1.0, None)  # so that the weights are there again
+            self.mass(1.0)
+            allowed = mask.sum_of(self.workspace.weights, self.workspace.mask)
+        return min(1.0, allowed / self.mass(1.0))
 
     def weights(self, temperature: float) -> NDArray[np.float32]:
         """Probabilities relative to the most likely token, in [0, 1]: (vocab_size,).

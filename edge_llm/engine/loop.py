@@ -13,15 +13,21 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Set
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from edge_llm.backends.base import Backend
+from edge_llm.constrain.grammar import Grammar
 from edge_llm.engine.engine import Engine
 from edge_llm.engine.host import Listener
 from edge_llm.engine.request import EngineRequest, SequenceEvent
-from edge_llm.errors import BackendError, EdgeLLMError, RuntimeClosedError
+from edge_llm.errors import (
+    BackendError,
+    EdgeLLMError,
+    RequestAbortedError,
+    RuntimeClosedError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +48,8 @@ class SubmittedRequest:
     listener: Listener
     request_id: int = -1
     """The engine's id, once the engine has seen the request; only its thread touches this."""
+    is_parked: bool = False
+    """Whether it is to be set aside as soon as the engine sees it."""
 
 
 class EngineLoop:
@@ -53,6 +61,9 @@ class EngineLoop:
         self._inbox: deque[SubmittedRequest] = deque()
         self._commands: deque[tuple[Command, SubmittedRequest]] = deque()
         self._handles: dict[int, SubmittedRequest] = {}
+        self._compiling: set[SubmittedRequest] = set()
+        self._compilers = ThreadPoolExecutor(1, thread_name_prefix="edge-llm-grammar")
+        """A grammar may take as long as many tokens, and others are speaking."""
         self._wake = threading.Condition()
         self._closing = False
         self._pid = os.getpid()
@@ -75,9 +86,33 @@ class EngineLoop:
         with self._wake:
             if self._closing:
                 raise RuntimeClosedError("the engine is closed", hint="load the model again")
+            if request.grammar is not None:
+                self._compiling.add(handle)
+                self._compilers.submit(self._compile, handle, request.grammar)
+                return handle
             self._inbox.append(handle)
             self._wake.notify()
         return handle
+
+    def _compile(self, handle: SubmittedRequest, grammar: Grammar) -> None:
+        """Have the engine's compiler know the grammar, then queue the request."""
+        error: EdgeLLMError | None = None
+        try:
+            self._compiler.compile(grammar)
+        except EdgeLLMError as exc:
+            error = exc
+        except Exception as exc:
+            logger.exception("a grammar could not be compiled")
+            error = BackendError(f"a grammar could not be compiled: {exc!r}")
+        with self._wake:
+            if handle not in self._compiling:
+                return  # aborted, or closed
+            self._compiling.remove(handle)
+            if error is None:
+                self._inbox.append(handle)
+                self._wake.notify()
+        if error is not None:
+            handle.listener(SequenceEvent(-1, error=error))
 
     def abort(self, handle: SubmittedRequest) -> None:
         """Stop a request before the next step; nothing happens when it has ended."""
@@ -104,6 +139,7 @@ class EngineLoop:
         with self._wake:
             self._closing = True
             self._wake.notify()
+        self._compilers.shutdown(wait=False, cancel_futures=True)
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join()
 
@@ -114,6 +150,7 @@ class EngineLoop:
             self._loaded.set_exception(error)
             return
         engine.is_aborted = self._wants_out
+        self._compiler = engine.compiler
         self._loaded.set_result(engine.backend)
         reason: EdgeLLMError = RuntimeClosedError("the runtime was closed")
         try:
@@ -149,13 +186,28 @@ class EngineLoop:
         while self._inbox:
             self._start(engine, self._inbox.popleft())
         while self._commands:
-            command, handle = self._commands.popleft()
-            if command is Command.PARK:
-                engine.park(handle.request_id)
-            elif command is Command.RESUME:
-                engine.resume(handle.request_id)
+            self._obey(engine, *self._commands.popleft())
+
+    def _obey(self, engine: Engine, command: Command, handle: SubmittedRequest) -> None:
+        if command is Command.ABORT:
+            if self._give_up(handle):
+                error = RequestAbortedError("the request was cancelled")
+                handle.listener(SequenceEvent(-1, error=error))
             elif (event := engine.abort(handle.request_id)) is not None:
                 self._tell([event])
+            return
+        handle.is_parked = command is Command.PARK
+        if handle.is_parked:
+            engine.park(handle.request_id)
+        else:
+            engine.resume(handle.request_id)
+
+    def _give_up(self, handle: SubmittedRequest) -> bool:
+        """Whether the request was still waiting for its grammar; then it is over."""
+        with self._wake:
+            found = handle in self._compiling
+            self._compiling.discard(handle)
+            return found
 
     def _start(self, engine: Engine, handle: SubmittedRequest) -> None:
         try:
@@ -164,6 +216,8 @@ class EngineLoop:
             handle.listener(SequenceEvent(-1, error=error))
             return
         self._handles[handle.request_id] = handle
+        if handle.is_parked:
+            engine.park(handle.request_id)
 
     def _tell(self, events: list[SequenceEvent]) -> None:
         for event in events:
@@ -174,8 +228,9 @@ class EngineLoop:
 
     def _fail_all(self, error: EdgeLLMError) -> None:
         with self._wake:
-            waiting = [*self._handles.values(), *self._inbox]
+            waiting = [*self._handles.values(), *self._inbox, *self._compiling]
             self._handles.clear()
             self._inbox.clear()
+            self._compiling.clear()
         for handle in waiting:
             handle.listener(SequenceEvent(handle.request_id, error=error))

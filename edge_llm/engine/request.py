@@ -73,6 +73,12 @@ class SequenceEvent:
     spellings: Mapping[int, bytes] = field(default_factory=lambda: MappingProxyType({}))
     """The bytes of these token ids and of those in the statistics, where the request asked."""
 
+    fits_grammar: bool | None = None
+    """On the last event of a request with a grammar: whether the whole text is known to fit it.
+
+    False where it was cut, by `length` or by a stop string.
+    """
+
     @property
     def is_last(self) -> bool:
         """Whether nothing more comes for this request."""

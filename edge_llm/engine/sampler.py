@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_llm.engine.logits import FEW, Leaders, LogitRow
+from edge_llm.constrain.mask import TokenMask
+from edge_llm.engine.logits import FEW, FEW_ALLOWED, Leaders, LogitRow
 from edge_llm.types import RANDOM_SEED_BITS, SamplingParams
 
 _SORTABLE = 2048
@@ -40,14 +41,36 @@ class Sampler:
         self._bias_ids = np.fromiter(params.logit_bias.keys(), np.int64, len(params.logit_bias))
         self._bias = np.fromiter(params.logit_bias.values(), np.float32, len(params.logit_bias))
 
-    def sample(self, row: LogitRow) -> int:
-        """The next token id.
+    def sample(self, row: LogitRow, mask: TokenMask | None = None) -> int:
+        """The next token id; with a mask one of those that it allows.
+
+        The mask comes before penalties, temperature and filters: what they see is a vocabulary of
+        the allowed tokens alone. Where the model gives each of these a logit of -inf, it is the
+        first of them.
 
         Raises:
             BackendError: nothing is possible any more.
         """
+        if mask is not None:
+            return self._sample_allowed(row, mask)
         if self._edits:
-            row = self._edit(row)
+            row = LogitRow(self._edit(row), row.workspace)
+        return self._choose(row)
+
+    def _sample_allowed(self, row: LogitRow, mask: TokenMask) -> int:
+        edited = self._edit(row) if self._edits else row.logits
+        if mask.num_allowed > FEW_ALLOWED:
+            logits = row.workspace.edited
+            mask.add_to(edited, row.workspace.mask, out=logits)
+        else:
+            logits = edited[mask.ids]
+        if logits.max() == -np.inf:
+            return int(mask.ids[0])
+        if mask.num_allowed > FEW_ALLOWED:
+            return self._choose(LogitRow(logits, row.workspace))
+        return int(mask.ids[self._choose(LogitRow(logits))])
+
+    def _choose(self, row: LogitRow) -> int:
         return row.best_id if self.params.greedy else self._draw(row)
 
     def accept(self, token_id: int) -> None:
@@ -60,14 +83,14 @@ class Sampler:
         """Whether any logit is to be changed."""
         return self.params.penalises or len(self._bias_ids) > 0
 
-    def _edit(self, row: LogitRow) -> LogitRow:
+    def _edit(self, row: LogitRow) -> NDArray[np.float32]:
         """A copy with penalties and bias; the model's own logits stay as they are."""
         logits = row.workspace.edited
         np.copyto(logits, row.logits)
         if self.params.penalises:
             self._penalise(logits)
         logits[self._bias_ids] += self._bias
-        return LogitRow(logits, row.workspace)
+        return logits
 
     def _penalise(self, logits: NDArray[np.float32]) -> None:
         params = self.params

@@ -156,8 +156,9 @@ class Scheduler:
 
     def adopt(self, sequence: Sequence, num_tokens: int) -> None:
         """Count the first tokens of an empty running sequence as found in a cache."""
-        self.stats.cached_tokens += num_tokens
-        sequence.num_computed = sequence.num_cached_tokens = num_tokens
+        sequence.num_computed = num_tokens
+        sequence.num_cached_tokens = min(num_tokens, sequence.num_prompt_tokens)
+        self.stats.cached_tokens += sequence.num_cached_tokens
 
     def publish(self, sequence: Sequence) -> Share | None:
         """Let others begin with the prompt of a running sequence that has just been computed.
@@ -167,7 +168,9 @@ class Scheduler:
         needs that token's logits.
         """
         num_new = sequence.num_computed - sequence.num_shared
-        end = sequence.num_prompt_tokens - (not self._limits.can_truncate)
+        # What a grammar forced after the prompt was computed with it.
+        can_cut = self._limits.can_truncate
+        end = sequence.num_prompt_tokens + (sequence.num_opening if can_cut else -1)
         if sequence.num_computed != end or num_new < MIN_SHARED_TOKENS:
             return None
         if not (self._free_seq_ids and self._may_publish(sequence)):
@@ -360,9 +363,11 @@ class Scheduler:
 
     def _count(self, sequence: Sequence) -> None:
         if sequence.num_cached_tokens is None:
-            sequence.num_cached_tokens = sequence.num_computed
+            # A forced opening may have been found there too; it is no part of the prompt.
+            cached = min(sequence.num_computed, sequence.num_prompt_tokens)
+            sequence.num_cached_tokens = cached
             self.stats.prompt_tokens += sequence.num_prompt_tokens
-            self.stats.cached_tokens += sequence.num_computed
+            self.stats.cached_tokens += cached
 
     def _match(self, sequence: Sequence) -> PrefixMatch | None:
         if not self._caches or not sequence.may_share:

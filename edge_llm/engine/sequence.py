@@ -6,12 +6,16 @@ import time
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from edge_llm.engine.guide import Guide
 from edge_llm.engine.prefix_cache import PrefixMatch
-from edge_llm.engine.request import ConstraintState, EngineRequest
+from edge_llm.engine.request import EngineRequest
 from edge_llm.engine.sampler import Sampler
 from edge_llm.engine.stop import StopStrings
 from edge_llm.prompt.detokenize import Detokenizer
 from edge_llm.prompt.tokenizer import Tokenizer
+
+MAX_SPOKEN = 32
+"""A run of forced tokens up to this length counts as speaking, and so waits for no prompt."""
 
 
 class SequenceStatus(Enum):
@@ -32,10 +36,12 @@ class Sequence:
     sampler: Sampler
     detokenizer: Detokenizer
     stop: StopStrings
-    constraint: ConstraintState | None
+    guide: Guide
     max_len: int
     """Tokens, prompt included, at which it ends by `length`."""
     token_ids: list[int] = field(default_factory=list)
+    num_opening: int = 0
+    """How many tokens its grammar forced right after the prompt."""
     num_computed: int = 0
     """How many of `token_ids` are in the KV cache."""
     seq_id: int | None = None
@@ -62,8 +68,9 @@ class Sequence:
 
     @property
     def is_prefilling(self) -> bool:
-        """Whether its next token is more than one token of computing away."""
-        return self.num_uncomputed > 1
+        """Whether its next token is further away than one token, or a short run of forced ones."""
+        speaks = self.num_computed >= self.num_prompt_tokens
+        return self.num_uncomputed > (MAX_SPOKEN if speaks else 1)
 
     @property
     def is_expired(self) -> bool:
@@ -72,7 +79,7 @@ class Sequence:
 
 
 def create_sequence(
-    request_id: int, request: EngineRequest, tokenizer: Tokenizer, max_model_len: int
+    request_id: int, request: EngineRequest, guide: Guide, tokenizer: Tokenizer, max_model_len: int
 ) -> Sequence:
     """A waiting sequence with its own sampler, detokenizer and stop strings."""
     num_prompt = len(request.token_ids)
@@ -82,9 +89,11 @@ def create_sequence(
         request_id=request_id,
         request=request,
         sampler=Sampler(request.params, request.token_ids),
-        detokenizer=Detokenizer(tokenizer, keep=request.visible_tokens),
+        detokenizer=Detokenizer(
+            tokenizer, keep=request.visible_tokens, drops_space=request.grammar is None
+        ),
         stop=StopStrings(request.params.stop),
-        constraint=None if request.constraint is None else request.constraint.start(),
+        guide=guide,
         max_len=num_prompt + (room if max_tokens is None else min(max_tokens, room)),
         token_ids=list(request.token_ids),
     )

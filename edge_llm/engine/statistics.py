@@ -13,14 +13,23 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from edge_llm.constrain.mask import TokenMask
 from edge_llm.engine.logits import LogitRow
 from edge_llm.types import TokenStatistics
 
 
 def token_statistics(
-    row: LogitRow, token_id: int, num_top: int, watched_ids: Sequence[int] = ()
+    row: LogitRow,
+    token_id: int,
+    num_top: int,
+    watched_ids: Sequence[int] = (),
+    mask: TokenMask | None = None,
 ) -> TokenStatistics:
-    """The statistics of the token chosen from a row, with the `num_top` most likely tokens."""
+    """The statistics of the token chosen from a row, with the `num_top` most likely tokens.
+
+    `mask` is what it was chosen under; it changes nothing but `masked_mass`.
+    """
+    masked_mass = 0.0 if mask is None else 1.0 - row.allowed_share(mask)
     leaders = row.leaders(max(num_top, 2))
     logsumexp = row.top + math.log(row.mass(1.0))
     possible = int(np.searchsorted(-leaders.logits, np.inf, side="left"))
@@ -37,6 +46,7 @@ def token_statistics(
         rank=_rank(row, token_id),
         time_s=time.monotonic(),
         watched_logprobs=tuple(float(row.logits[one]) - logsumexp for one in watched_ids),
+        masked_mass=masked_mass,
     )
 
 

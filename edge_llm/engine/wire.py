@@ -146,6 +146,8 @@ def pack_event(event: SequenceEvent) -> Packet:
         packet["error"] = pack_error(event.error)
     if event.num_cached_tokens is not None:
         packet["num_cached_tokens"] = event.num_cached_tokens
+    if event.fits_grammar is not None:
+        packet["fits_grammar"] = event.fits_grammar
     if event.statistics:
         packet["statistics"] = [
             None if one is None else [getattr(one, name) for name in _STATISTICS]
@@ -169,6 +171,7 @@ def unpack_event(request_id: int, packet: Packet) -> SequenceEvent:
         packet.get("num_cached_tokens"),
         tuple(_unpack_statistics(one) for one in packet.get("statistics", ())),
         {i: text.encode("latin-1") for i, text in packet.get("spellings", ())},
+        packet.get("fits_grammar"),
     )
 
 

@@ -18,13 +18,22 @@ class Detokenizer:
     are held back, and bytes that are no UTF-8 become U+FFFD.
     """
 
-    def __init__(self, tokenizer: Tokenizer, keep: AbstractSet[int] = frozenset()) -> None:
-        """Control tokens give no text, except those in `keep` (see `marker_ids`)."""
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        keep: AbstractSet[int] = frozenset(),
+        *,
+        drops_space: bool = True,
+    ) -> None:
+        """Control tokens give no text, except those in `keep` (see `marker_ids`).
+
+        Without `drops_space` every space is one that was meant, the first too.
+        """
         self._tokenizer = tokenizer
         self._silent = _silent_ids(tokenizer) - keep
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         # SentencePiece writes the first word of an answer with a space that nobody asked for.
-        self._drops_space = tokenizer.adds_space_prefix
+        self._drops_space = drops_space and tokenizer.adds_space_prefix
 
     def add(self, token_id: int) -> str:
         """The text that `token_id` completes; often empty."""
