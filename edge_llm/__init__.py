@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edge_llm.config import EdgeConfig as EdgeConfig
     from edge_llm.errors import EdgeLLMError as EdgeLLMError
+    from edge_llm.integrations.mcp import MCPServer as MCPServer
     from edge_llm.runtime.async_llm import AsyncEdgeLLM as AsyncEdgeLLM
     from edge_llm.runtime.llm import EdgeLLM as EdgeLLM
     from edge_llm.runtime.llm import load as load
@@ -46,6 +47,7 @@ _HOMES = {
     "EdgeConfig": "edge_llm.config",
     "EdgeLLM": "edge_llm.runtime.llm",
     "EdgeLLMError": "edge_llm.errors",
+    "MCPServer": "edge_llm.integrations.mcp",
     "RemoteEdgeLLM": "edge_llm.runtime.remote_llm",
     "RunResult": "edge_llm.runtime.tools.types",
     "SamplingParams": "edge_llm.types",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import ClassVar, Literal, Protocol, TypeAlias
 
 Need: TypeAlias = str
@@ -72,6 +74,8 @@ class TierFacts:
     context_length: int | None = None
     """Tokens of prompt and answer together; None where nobody said."""
     capabilities: frozenset[Need] = frozenset()
+    lacks: Mapping[Need, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Why it cannot do for this request what it can do for others."""
     languages: frozenset[str] | None = None
     """Languages it answers in; None takes all."""
     is_available: bool = True

@@ -82,7 +82,9 @@ class Starter:
             decision = await self._route(everything, await self._hardness(decision))
         self._ledger.note_route(decision)
         if decision.tier is None:
-            raise no_route(decision, self._request.max_tokens or 1)
+            form = self._request.form
+            why = None if form is None else await asyncio.to_thread(form.objection)
+            raise no_route(decision, self._request.max_tokens or 1) from why
         return self._tiers.tier(decision.tier)
 
     async def _summarise(self) -> None:

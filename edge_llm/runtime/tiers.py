@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 from edge_llm.cloud.breaker import BreakerState
@@ -125,9 +126,19 @@ class TierBook:
             prompt_tokens=self._count(tier),
             context_length=tier.model.facts.max_model_len,
             capabilities=local_capabilities(tier.model.facts),
+            lacks=self._lacks,
             languages=tier.languages,
             expected_s=expected_s,
         )
+
+    @cached_property
+    def _lacks(self) -> Mapping[Need, str]:
+        """What no local model can do for this request, and why."""
+        form = self._request.form
+        objection = None if form is None or form.need is None else form.objection()
+        if form is None or form.need is None or objection is None:
+            return {}
+        return {form.need: objection.message}
 
     def _count(self, tier: LocalTier) -> int:
         if not _can(tier, self._request.needs):

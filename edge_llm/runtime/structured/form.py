@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from edge_llm.constrain.grammar import Choice, Grammar, JsonObject, JsonSchema, Lark, Regex
-from edge_llm.errors import InvalidParameterError
+from edge_llm.constrain.schema import prepare_schema
+from edge_llm.errors import GrammarError, InvalidParameterError
 from edge_llm.routing.base import Need
 from edge_llm.runtime.structured.pattern import SlowPatternError, check_pattern, matches
 from edge_llm.runtime.structured.python_type import PythonType, TypeMismatchError
@@ -45,6 +46,16 @@ class Form:
     def is_json(self) -> bool:
         """Whether the answer is JSON."""
         return self.response_format is not None
+
+    def objection(self) -> GrammarError | None:
+        """Why no grammar can keep a local answer to it; None where one can, as far as is known."""
+        if not isinstance(self.grammar, JsonSchema):
+            return None
+        try:
+            prepare_schema(self.grammar.schema, strict=self.grammar.strict)
+        except GrammarError as error:
+            return error
+        return None
 
     def violation(self, text: str, finish_reason: FinishReason | None) -> Violation | None:
         """What is wrong with a whole answer; None where nothing is. Blocks for a second at most."""

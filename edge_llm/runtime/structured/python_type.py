@@ -181,6 +181,8 @@ def _modern(hint: Any) -> Any:
         }
         modern = _typed_dict(hint.__name__, members)
         modern.__doc__ = hint.__doc__
+        if hasattr(hint, "__pydantic_config__"):
+            modern.__pydantic_config__ = hint.__pydantic_config__
         return modern
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if not arguments or origin is typing.Literal or not any(map(_has_typed_dict, arguments)):

@@ -16,8 +16,11 @@ from edge_llm.runtime.structured.keywords import TooCostlyError, allowed_steps, 
 from edge_llm.runtime.structured.pattern import SlowPatternError, check_pattern
 from edge_llm.runtime.structured.violation import Violation, path_of, shorten
 
-MAX_SCHEMA_BYTES = 1 << 18
+MAX_SCHEMA_BYTES = 1 << 20
 """Of its JSON text."""
+
+MAX_SCHEMA_OBJECTS = 8_000
+"""Of JSON in it: holding it against its own schema takes a quarter of a millisecond for each."""
 
 MAX_STEPS = 50_000
 """Keywords that one check may look at: about a second on a small machine."""
@@ -83,6 +86,8 @@ def _validator(text: str) -> Any:
     schema = json.loads(text)
     kind = validator_for(schema, default=Draft202012Validator)
     problem: str | None = None
+    if sum(1 for _ in _nodes(schema)) > MAX_SCHEMA_OBJECTS:
+        raise GrammarTooLargeError(f"the schema has more than {MAX_SCHEMA_OBJECTS} objects")
     try:
         kind.check_schema(schema, format_checker=None)  # patterns are RE2's, not Python's
     except SchemaError as error:

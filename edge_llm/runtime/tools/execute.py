@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from edge_llm.errors import ToolError
 from edge_llm.runtime.structured.python_type import TypeMismatchError, to_json
 from edge_llm.runtime.structured.verify import arguments_violation
 from edge_llm.runtime.structured.violation import shorten
@@ -39,7 +40,9 @@ class Executor:
             raise
         except Exception as exc:
             logger.info("the tool %s raised %s", call.name, type(exc).__name__, exc_info=exc)
-            status, value = "error", f"{type(exc).__name__}: {exc}"
+            said = str(exc)
+            is_ours = isinstance(exc, ToolError)
+            status, value = "error", said if is_ours else f"{type(exc).__name__}: {said}"
         content, omitted = _bounded(_text(value, status), self.max_result_chars)
         took_s = time.perf_counter() - started_s
         kept = value if status == "ok" else None
