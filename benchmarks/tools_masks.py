@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.report import Figure, figure
-from benchmarks.tools_asked import call_grammar
+from benchmarks.tools_asked import AREAS, NAMES, call_grammar
 from edge_llm.backends import load_backend
 from edge_llm.config import EdgeConfig
 from edge_llm.constrain.compile import CompiledGrammar, GrammarCompiler
@@ -159,6 +159,38 @@ def mask_times(tokenizer: Tokenizer, count: int) -> dict[str, Figure]:
         f"mask.{size}.generated.p99": figure([generated[int(0.99 * len(generated))]], "ms/token"),
         f"mask.{size}.generated.worst": figure([generated[-1]], "ms/token"),
     }
+
+
+def forced_share(tokenizer: Tokenizer, count: int = 100) -> dict[str, Figure]:
+    """Share of forced tokens in calls of a home, each drawn and spelled as the tokenizer would."""
+    compiled = GrammarCompiler(tokenizer).compile(call_grammar())
+    rng = random.Random(0)
+    shares = []
+    for _ in range(count):
+        call = {
+            "name": rng.choice(NAMES),
+            "area": rng.choice(AREAS),
+            "brightness": rng.randint(0, 100),
+            "minutes": rng.randint(1, 1440),
+        }
+        text = json.dumps(call, separators=(",", ":")).encode()
+        num_forced, num_tokens = _replay(compiled, tokenizer, text)
+        shares.append(100 * num_forced / num_tokens)
+    return {"home_command.forced_tokens": figure([statistics.fmean(shares)], "%", goal=50)}
+
+
+def _replay(compiled: CompiledGrammar, tokenizer: Tokenizer, text: bytes) -> tuple[int, int]:
+    """Forced tokens and all tokens of an answer that is known beforehand."""
+    matcher, num_forced, num_tokens = compiled.start(), 0, 0
+    while text:
+        forced = [one for one in matcher.forced() if one not in tokenizer.eog_ids]
+        chosen = forced or tokenizer.encode_inner(text.decode())[:1]
+        for token_id in chosen:
+            assert matcher.accept(token_id), f"{token_id} before {text!r}"
+            text = text.removeprefix(tokenizer.token_bytes(token_id))
+        num_forced += len(forced)
+        num_tokens += len(chosen)
+    return num_forced, num_tokens
 
 
 def _mean_ms(values: list[float], goal: float | None) -> Figure:

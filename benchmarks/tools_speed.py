@@ -169,7 +169,7 @@ def _pair(answer: Answered, reply: ServerReply, free_s: float) -> Pair:
     return Pair(answer.elapsed_s, reply.elapsed_s, reply.elapsed_s - max(0.0, saved_s))
 
 
-def masked_rate(engine: Engine, rounds: int) -> dict[str, Figure]:
+def masked_rate(engine: Engine, rounds: int, *, has_goal: bool) -> dict[str, Figure]:
     """Decoding under masks whose tokens are all sampled, to free text in the same round."""
     rates: dict[str, list[float]] = defaultdict(list)
     for number in range(rounds + 1):
@@ -181,9 +181,10 @@ def masked_rate(engine: Engine, rounds: int) -> dict[str, Figure]:
             if number:
                 rates[name].append(rate)
     figures = {f"decode.{name}": figure(values, "tok/s") for name, values in rates.items()}
+    goal = 0.97 if has_goal else None
     for name in MASKS:
         ratios = [one / free for one, free in zip(rates[name], rates["free"], strict=True)]
-        figures[f"decode.{name}_to_free"] = figure(ratios, "ratio", goal=0.97)
+        figures[f"decode.{name}_to_free"] = figure(ratios, "ratio", goal=goal)
     return figures
 
 
