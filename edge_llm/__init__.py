@@ -16,12 +16,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edge_llm.config import EdgeConfig as EdgeConfig
     from edge_llm.errors import EdgeLLMError as EdgeLLMError
+    from edge_llm.integrations.mcp import MCPServer as MCPServer
     from edge_llm.runtime.async_llm import AsyncEdgeLLM as AsyncEdgeLLM
     from edge_llm.runtime.llm import EdgeLLM as EdgeLLM
     from edge_llm.runtime.llm import load as load
     from edge_llm.runtime.remote_llm import AsyncRemoteEdgeLLM as AsyncRemoteEdgeLLM
     from edge_llm.runtime.remote_llm import RemoteEdgeLLM as RemoteEdgeLLM
     from edge_llm.runtime.remote_llm import connect as connect
+    from edge_llm.runtime.tools.function import tool as tool
+    from edge_llm.runtime.tools.types import RunResult as RunResult
+    from edge_llm.runtime.tools.types import Step as Step
+    from edge_llm.runtime.tools.types import Tool as Tool
+    from edge_llm.runtime.tools.types import ToolResult as ToolResult
     from edge_llm.types import Answer as Answer
     from edge_llm.types import Chunk as Chunk
     from edge_llm.types import SamplingParams as SamplingParams
@@ -41,14 +47,20 @@ _HOMES = {
     "EdgeConfig": "edge_llm.config",
     "EdgeLLM": "edge_llm.runtime.llm",
     "EdgeLLMError": "edge_llm.errors",
+    "MCPServer": "edge_llm.integrations.mcp",
     "RemoteEdgeLLM": "edge_llm.runtime.remote_llm",
+    "RunResult": "edge_llm.runtime.tools.types",
     "SamplingParams": "edge_llm.types",
+    "Step": "edge_llm.runtime.tools.types",
     "Timings": "edge_llm.types",
     "TokenLogprob": "edge_llm.types",
+    "Tool": "edge_llm.runtime.tools.types",
     "ToolCall": "edge_llm.types",
+    "ToolResult": "edge_llm.runtime.tools.types",
     "Usage": "edge_llm.types",
     "connect": "edge_llm.runtime.remote_llm",
     "load": "edge_llm.runtime.llm",
+    "tool": "edge_llm.runtime.tools.function",
 }
 
 __all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]

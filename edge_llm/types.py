@@ -9,7 +9,16 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypedDict
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    ParsedT = TypeVar("ParsedT", default=Any)
+else:
+    from typing import TypeVar
+
+    ParsedT = TypeVar("ParsedT")
 
 Message: TypeAlias = Mapping[str, Any]
 """One OpenAI-style message: `role`, `content`, and for calls `tool_calls` or `tool_call_id`."""
@@ -20,6 +29,10 @@ FinishReason: TypeAlias = Literal["stop", "length", "tool_calls"]
 Overflow: TypeAlias = Literal["error", "drop_oldest", "summarise", "passages"]
 """What happens to a conversation that no longer fits in the context: a larger tier gets it, or an
 error; or first its oldest turns go, are summarised, or its longest texts keep relevant passages."""
+
+ToolChoice: TypeAlias = Literal["auto", "none", "required"] | Mapping[str, Any]
+"""Whether an answer may, must not or must call tools; or the one that it must call:
+`{"type": "function", "function": {"name": "f"}}`."""
 
 Validator: TypeAlias = Callable[[str], object]
 """Told the whole text of an answer; a false result, or ValueError, refuses it."""
@@ -47,13 +60,17 @@ class SamplingOptions(TypedDict, total=False):
     logit_bias: Mapping[int, float]
 
 
-class RequestOptions(SamplingOptions, total=False):
-    """The keyword options of one request."""
+class ConversationOptions(SamplingOptions, total=False):
+    """The keyword options of `chat`, `stream` and `run` alike."""
 
     system: str | None
     """A system message to put before the conversation."""
-    tools: Sequence[Mapping[str, Any]] | None
-    """OpenAI-style tool definitions; refused by models whose template has no place for them."""
+    tool_choice: ToolChoice | None
+    """`auto` (the default with tools), `none`, `required`, or the one tool that must be called."""
+    parallel_tool_calls: bool | None
+    """False: at most one call in an answer. By default as many as the model wants."""
+    thinking_budget: int | None
+    """After so many tokens of thoughts a reasoning model is made to answer."""
     top_logprobs: int | None
     """Report the log-probability of each token and of so many most likely ones, 0 to 20."""
     overflow: Overflow | None
@@ -71,11 +88,26 @@ class RequestOptions(SamplingOptions, total=False):
     language: str | None
     """What the answer is to be in, as `de`; tiers that do not speak it are left out."""
     response_format: Mapping[str, Any] | None
-    """As in the OpenAI API: `{"type": "json_object"}`, or a JSON schema."""
+    """As in the OpenAI API: `{"type": "json_object"}`, or `{"type": "json_schema", "json_schema":
+    {"name": …, "schema": …, "strict": …}}`. The answer is such JSON, or there is none."""
+    regex: str | None
+    """The whole answer matches it. The three are named as in vLLM's structured outputs."""
+    choice: Sequence[str] | None
+    """The answer is one of these texts."""
+    grammar: str | None
+    """The answer is a sentence of this grammar, in the notation of Lark."""
     validator: Validator | None
     """Refuses answers; then the next tier is asked."""
     deferred: bool | None
     """Where only the cloud could answer and cannot: keep the request until it can."""
+
+
+class RequestOptions(ConversationOptions, total=False):
+    """The keyword options of one request."""
+
+    tools: Sequence[Mapping[str, Any]] | None
+    """OpenAI-style tool definitions. Where a model's template has no place for them, they are told
+    to it in its system prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +284,19 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A piece of one call while it is written; the pieces with one index belong together."""
+
+    index: int
+    """Which call of the answer, from 0."""
+    id: str | None = None
+    """On the first piece of a call only, as `name` is."""
+    name: str | None = None
+    arguments: str = ""
+    """More of the arguments' JSON text; the pieces of a call, put together, are all of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one answer, summed over all attempts."""
 
@@ -295,7 +340,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Generic[ParsedT]):
     """One finished answer and the record of how it came about; None where nothing measured it."""
 
     text: str
@@ -344,10 +389,13 @@ class Answer:
     """Seconds from the first token of the answer to the first that the caller saw."""
     compressed_tokens: int = 0
     """How many tokens shorter the conversation was made so that it fitted."""
+    parsed: ParsedT | None = None
+    """With `response_type` an instance of it, with `response_format` the JSON value of `text`;
+    None where neither was given, or where tools are called instead. Not part of the record."""
 
     def to_dict(self) -> dict[str, Any]:
         """The record as plain JSON values, under the same names everywhere."""
-        record = {f.name: getattr(self, f.name) for f in fields(self)}
+        record = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "parsed"}
         record["tool_calls"] = [
             {"id": call.id, "name": call.name, "arguments": dict(call.arguments)}
             for call in self.tool_calls
@@ -368,6 +416,9 @@ class Chunk:
     text: str = ""
     reasoning: str = ""
     tool_call: ToolCall | None = None
+    """A whole call, once it is certain."""
+    tool_call_delta: ToolCallDelta | None = None
+    """A piece of a call. All pieces of a call come before the whole of it, or with it."""
     logprobs: tuple[TokenLogprob, ...] = ()
     """Of the tokens that came since the last chunk, where they were asked for."""
     answer: Answer | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +12,7 @@ from edge_llm.device.memory import describe_bytes
 from edge_llm.engine.host import ModelFacts
 from edge_llm.errors import EdgeLLMError
 from edge_llm.runtime.llm import EdgeLLM
-from edge_llm.types import Answer
+from edge_llm.runtime.tools.messages import assistant_message
 
 HELP = """\
 /clear   start a new conversation
@@ -73,7 +72,7 @@ class Conversation:
             self._messages.pop()
             return
         del self._messages[: answer.dropped_messages]
-        self._messages.append(as_message(answer))
+        self._messages.append(assistant_message(answer))
 
 
 def describe_model(facts: ModelFacts) -> str:
@@ -85,21 +84,3 @@ def describe_model(facts: ModelFacts) -> str:
     if facts.memory is not None:
         parts.append(f"about {describe_bytes(facts.memory.total)} of memory")
     return ", ".join(parts)
-
-
-def as_message(answer: Answer) -> dict[str, Any]:
-    """An answer as the assistant message that a follow-up question needs before it."""
-    message: dict[str, Any] = {"role": "assistant", "content": answer.text}
-    if answer.tool_calls:
-        message["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {
-                    "name": call.name,
-                    "arguments": json.dumps(dict(call.arguments), ensure_ascii=False),
-                },
-            }
-            for call in answer.tool_calls
-        ]
-    return message

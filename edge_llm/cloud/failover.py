@@ -129,6 +129,7 @@ def _missing(endpoint: Endpoint, request: CloudRequest) -> CloudRequestError | N
     wants = {
         "tools": bool(request.tools) and not can.tools,
         "a JSON schema": request.response_format is not None and not can.json_schema,
+        "grammars": request.structured_outputs is not None and not can.grammar,
         "images": has_images(request) and not can.vision,
         "log-probabilities": request.top_logprobs is not None and not can.logprobs,
         "to continue a prefix": request.continue_prefix and not can.continue_prefix,

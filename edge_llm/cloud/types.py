@@ -46,6 +46,8 @@ class EndpointCapabilities:
     json_schema: bool = True
     vision: bool = False
     logprobs: bool = False
+    grammar: bool = False
+    """Whether it takes vLLM's `structured_outputs`: a regex, a choice or a grammar."""
     continue_prefix: bool = False
     """Whether it goes on with a given beginning of an answer instead of starting anew."""
 
@@ -136,7 +138,10 @@ class CloudRequest:
     stop: Sequence[str] = field(default=(), repr=False)
     tools: Sequence[Mapping[str, Any]] | None = field(default=None, repr=False)
     tool_choice: str | Mapping[str, Any] | None = field(default=None, repr=False)
+    parallel_tool_calls: bool | None = None
     response_format: Mapping[str, Any] | None = field(default=None, repr=False)
+    structured_outputs: Mapping[str, Any] | None = field(default=None, repr=False)
+    """`regex`, `choice` or `grammar`, for endpoints that take them."""
     top_logprobs: int | None = None
     """As in `RequestOptions`; None asks for no log-probabilities."""
     continue_prefix: bool = False

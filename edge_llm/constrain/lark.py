@@ -189,6 +189,8 @@ class _Writer:
             return '""'
         one = self.part(part.part, depth)
         more = self._rule(f"{self._literal(part.separator)} {one}") if part.separator else one
+        if high == 1:
+            return one if low else self._rule(f"{one}?")
         # The first stands alone, so that the separator only comes between.
         rest = f"{more}{_count(max(0, low - 1), None if high is None else high - 1)}"
         whole = self._rule(f"{one} {rest}")

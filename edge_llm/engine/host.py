@@ -54,6 +54,10 @@ class ModelFacts:
     """Control tokens whose spelling belongs in the text, such as `<tool_call>`."""
     supports_tools: bool = False
     """Whether its chat template has a place for tools."""
+    call_format: str = "generic"
+    """How it calls tools: a name for `prompt.calls.registry.format_named`."""
+    reasoning: str = "think"
+    """How it sets its thoughts apart: a name for `prompt.calls.reasoning.reasoning_named`."""
     unsure_token_id: int | None = None
     """A token by which the model says, before it answers, that it does not know; None: it has none.
     It does not show in the text; what the model says after it does."""

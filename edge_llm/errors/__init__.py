@@ -55,6 +55,8 @@ EdgeLLMError
 ├─ RoutingError
 │   ├─ NoRouteError                503, every tier was refused, each for its reason
 │   ├─ AnswerRejectedError         502, no tier gave an answer that validates
+│   │   ├─ InvalidAnswerError       it breaks its schema, grammar or tool; `path` says where
+│   │   └─ TruncatedAnswerError     422, it was cut off before it was whole
 │   ├─ AnswerDeferredError         503, stored until the cloud can answer; `request_id` names it
 │   └─ BudgetExceededError         429, a limit in USD or bytes would be passed
 ├─ StoreError                      a file of SQLite cannot be used
@@ -66,6 +68,9 @@ EdgeLLMError
 │   ├─ DeferredNotFoundError       404
 │   ├─ DeferredQueueFullError      503
 │   └─ LeaseLostError              somebody else works on it by now
+├─ ToolError                       a source of tools cannot be used
+│   └─ ToolServerError            502, an MCP server that does not start, answer or live
+├─ RunLimitExceededError           429, a loop of tool calls came to one of its limits; `result`
 ├─ RequestAbortedError             the request was cancelled, by its caller or by `close`
 │   └─ DeadlineExceededError       504
 ├─ NotRemoteError                  what only the process with the model can do
@@ -328,6 +333,29 @@ class AnswerRejectedError(RoutingError):
     retryable = True
 
 
+class InvalidAnswerError(AnswerRejectedError):
+    """The answer, or a call in it, breaks the schema, grammar or choice that was asked for."""
+
+    code = "answer_invalid"
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, path: str = "$", keyword: str = ""
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.path = path
+        """Where in the answer, as `$.ingredients[2].grams`; a call begins with its tool's name."""
+        self.keyword = keyword
+        """What was broken there: a keyword of JSON Schema, `json`, `regex`, `choice`, `type` …"""
+
+
+class TruncatedAnswerError(AnswerRejectedError):
+    """The answer was cut off, by `max_tokens` or the end of the context, before it was whole."""
+
+    code = "answer_truncated"
+    status_code = 422
+    retryable = False
+
+
 class AnswerDeferredError(RoutingError):
     """Only the cloud could answer, and cannot now: the request is stored until it can."""
 
@@ -427,6 +455,35 @@ class LeaseLostError(DeferredError):
     """The lease ran out or the request was cancelled meanwhile; the answer was not stored."""
 
     code = "deferred_lease_lost"
+
+
+class ToolError(EdgeLLMError):
+    """A function or server cannot be offered as tools. A call that fails is no error of a run."""
+
+    code = "tool_error"
+    status_code = 400
+
+
+class ToolServerError(ToolError):
+    """An MCP server does not start, does not answer, or has died."""
+
+    code = "tool_server"
+    status_code = 502
+    retryable = True
+
+
+class RunLimitExceededError(EdgeLLMError):
+    """A run came to a limit before its model had answered; what was done until then is kept."""
+
+    code = "run_limit"
+    status_code = 429
+
+    def __init__(self, message: str, *, limit: str, result: object = None) -> None:
+        super().__init__(message, hint=f"raise {limit}, or look at `result` for what was done")
+        self.limit = limit
+        """`max_turns`, `max_total_tokens`, `max_usd` or `deadline_s`."""
+        self.result = result
+        """The `RunResult` so far: its calls have been executed."""
 
 
 class RequestAbortedError(EdgeLLMError):

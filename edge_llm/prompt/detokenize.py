@@ -5,7 +5,9 @@ from __future__ import annotations
 import codecs
 from collections.abc import Set as AbstractSet
 
-from edge_llm.prompt.parse import MARKERS
+from edge_llm.prompt.calls.base import CallFormat
+from edge_llm.prompt.calls.reasoning import THINK, Reasoning
+from edge_llm.prompt.calls.registry import GENERIC
 from edge_llm.prompt.tokenizer import Tokenizer, TokenKind
 
 
@@ -50,9 +52,16 @@ class Detokenizer:
         return text
 
 
-def marker_ids(tokenizer: Tokenizer) -> frozenset[int]:
+def marker_ids(
+    tokenizer: Tokenizer, format: CallFormat = GENERIC, reasoning: Reasoning = THINK
+) -> frozenset[int]:
     """The special tokens that `OutputParser` needs to see: pass them as `keep`."""
-    return frozenset(token.id for token in tokenizer.special_tokens if token.text in MARKERS)
+    texts = "\0".join((*format.markers, *format.silent, reasoning.open, reasoning.close))
+    return frozenset(
+        token.id
+        for token in tokenizer.special_tokens
+        if len(token.text) > 2 and not token.text.isspace() and token.text in texts
+    )
 
 
 def _silent_ids(tokenizer: Tokenizer) -> frozenset[int]:

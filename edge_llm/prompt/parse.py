@@ -1,25 +1,38 @@
 """An answer's text, as it is generated, to plain text, reasoning and tool calls.
 
-Knows the `<think>` marker and those of `call_formats`. Where the text is cut into pieces makes no
-difference. Not thread-safe: one `OutputParser` per answer.
+Where the text is cut into pieces makes no difference. What a family writes around its calls and its
+thoughts is in `prompt.calls`. Not thread-safe: one `OutputParser` per answer.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import TypeAlias
 
-from edge_llm.prompt.call_formats import CALL_FORMATS, JSON_CALLS, ParsedToolCall
-
-THINK_OPEN = "<think>"
-THINK_CLOSE = "</think>"
-_CALL_OPENS = {format.open: format for format in CALL_FORMATS}
-MARKERS = frozenset(
-    {THINK_OPEN, THINK_CLOSE, *_CALL_OPENS, *(format.close for format in CALL_FORMATS)}
+from edge_llm.prompt.calls.base import (
+    CallArguments,
+    CallFormat,
+    CallPiece,
+    CallReader,
+    CallStart,
+    NotACallError,
+    OfferedTool,
+    ParsedToolCall,
 )
+from edge_llm.prompt.calls.reasoning import THINK, Reasoning
+from edge_llm.prompt.calls.registry import GENERIC
+
+__all__ = [
+    "CallArguments",
+    "CallStart",
+    "OutputParser",
+    "ParsedToolCall",
+    "ReasoningDelta",
+    "Segment",
+    "TextDelta",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,30 +49,56 @@ class ReasoningDelta:
     text: str
 
 
-Segment = TextDelta | ReasoningDelta | ParsedToolCall
+Segment: TypeAlias = TextDelta | ReasoningDelta | CallPiece
 
 
 class _State(Enum):
     TEXT = "text"
     REASONING = "reasoning"
     CALL = "call"
+    REFUSED = "refused"
+    """In a section that turned out to be no call, up to its end."""
 
 
 class OutputParser:
     """Splits one answer. Holds back only what may still turn out to be a marker.
 
-    White space beside a marker belongs to it. `<think>` counts only before the first word of the
-    answer or right after another marker: later it is something the answer talks about.
+    White space beside a marker belongs to it. The marker before thoughts counts only before the
+    first word of the answer or right after another marker: later it is something that the answer
+    talks about. What does not read as calls to its end is text, every character of it.
     """
 
-    def __init__(self, *, starts_in_thinking: bool = False) -> None:
-        """`starts_in_thinking`: the prompt already ended with `<think>`."""
+    def __init__(
+        self,
+        *,
+        starts_in_thinking: bool = False,
+        format: CallFormat = GENERIC,
+        reasoning: Reasoning = THINK,
+        tools: Mapping[str, OfferedTool] | None = None,
+        is_live: bool = False,
+    ) -> None:
+        """`starts_in_thinking`: the prompt already ended with the marker before thoughts.
+
+        `tools` are those that were offered. `is_live` gives a call's name and arguments as they
+        come, which is for answers that a grammar keeps from breaking off; else calls come whole.
+        """
+        self._format = format
+        self._reasoning = reasoning
+        self._tools = tools or {}
+        self._is_live = is_live
         self._state = _State.REASONING if starts_in_thinking else _State.TEXT
-        self._buffer = ""
-        self._format = JSON_CALLS
-        self._searched = 0  # length of the call's text already searched for its end
+        self._buffer = "" if starts_in_thinking else format.prompt_ends_with
+        self._is_final = False
         self._at_start = True  # nothing but white space since the last marker
         self._after_marker = False
+        self._gap = ""  # white space between the text and the marker that came last
+        self._opened_by = ""
+        self._section = ""  # what came since the marker
+        self._held: list[CallPiece] = []
+        self._reader: CallReader | None = None
+        self._anywhere = tuple(o for o in format.layout.opens if o not in format.start_opens)
+        self.has_unfinished_call = False
+        """Whether the answer ended in the middle of a call."""
 
     @property
     def is_reasoning(self) -> bool:
@@ -76,84 +115,114 @@ class OutputParser:
 
     def finish(self) -> list[Segment]:
         """What was held back, once the answer has ended."""
+        self._is_final = True
+        segments = self.add("")
         rest, self._buffer = self._buffer, ""
-        if self._state is _State.CALL:
-            # Many models end the turn instead of closing the call.
-            calls = self._format.parse(rest)
-            return [*calls] if calls else [TextDelta(self._format.open + rest)]
         if self._after_marker and self._at_start:
             rest = rest.lstrip()
         if self._state is _State.REASONING:
             rest = rest.rstrip()
-            return [ReasoningDelta(rest)] if rest else []
-        return [TextDelta(rest)] if rest else []
+            segments += [ReasoningDelta(rest)] if rest else []
+        else:
+            segments += [TextDelta(rest)] if rest else []
+        return segments
 
     def _step(self, segments: list[Segment]) -> bool:
         """Take what can be taken from the buffer; whether a marker was passed."""
-        if self._state is _State.CALL:
-            return self._step_call(segments)
+        match self._state:
+            case _State.CALL:
+                return self._step_call(segments)
+            case _State.REFUSED:
+                return self._step_refused(segments)
         if self._state is _State.REASONING and self._at_start:
             self._skip_repeated_open()
-        found = self._next_marker()
-        end = found[0] if found else self._safe_length()
+        hold = self._hold_from()
+        found = self._next_marker(hold)
+        end = found[0] if found else len(self._buffer[:hold].rstrip())
         self._emit(self._buffer[:end], segments, before_marker=found is not None)
         if found is None:
             self._buffer = self._buffer[end:]
             return False
         marker = found[1]
         self._buffer = self._buffer[end + len(marker) :]
-        if marker in _CALL_OPENS:
-            self._state, self._format = _State.CALL, _CALL_OPENS[marker]
-        else:
-            self._state = _State.REASONING if marker == THINK_OPEN else _State.TEXT
-        self._at_start = self._after_marker = True
-        self._searched = 0
+        self._pass(marker)
         return True
+
+    def _pass(self, marker: str) -> None:
+        if self._state is _State.REASONING:
+            self._state = _State.TEXT
+        elif marker == self._reasoning.open:
+            self._state = _State.REASONING
+        elif marker not in self._format.silent:
+            self._state = _State.CALL
+            self._opened_by, self._section, self._held = marker, "", []
+            self._reader = self._format.layout.reader(marker, self._tools)
+        self._at_start = self._after_marker = True
 
     def _skip_repeated_open(self) -> None:
         """Some models write the `<think>` that the prompt already holds."""
-        while (text := self._buffer.lstrip()).startswith(THINK_OPEN):
-            self._buffer = text[len(THINK_OPEN) :]
+        marker = self._reasoning.open
+        while (text := self._buffer.lstrip()).startswith(marker):
+            self._buffer = text[len(marker) :]
 
     def _markers(self) -> tuple[str, ...]:
+        format = self._format
         if self._state is _State.REASONING:
-            return (THINK_CLOSE,)
-        return (*_CALL_OPENS, THINK_OPEN) if self._at_start else (*_CALL_OPENS,)
+            return (self._reasoning.close,)
+        markers = (*self._anywhere, *format.silent)
+        if self._at_start:
+            markers += (self._reasoning.open,)
+            markers += format.start_opens if self._tools else ()
+        return markers
 
-    def _next_marker(self) -> tuple[int, str] | None:
-        """Where the next marker starts, and which it is."""
-        hits = [(self._buffer.find(marker), marker) for marker in self._markers()]
-        hits = [hit for hit in hits if hit[0] >= 0]
-        if not hits:
-            return None
-        at, marker = min(hits)
-        if marker == THINK_OPEN and self._buffer[:at].strip():
-            # Words come first, so this one is text; a call may still follow it.
-            calls = [hit for hit in hits if hit[1] in _CALL_OPENS]
-            return min(calls) if calls else None
-        return at, marker
+    def _next_marker(self, hold: int) -> tuple[int, str] | None:
+        """Where the next marker starts, and which it is; none from `hold` on."""
+        for at, marker in sorted(self._hits(), key=lambda hit: (hit[0], -len(hit[1]))):
+            if at >= hold:
+                return None
+            words_before = self._buffer[:at].strip()
+            if words_before and marker not in self._anywhere and marker not in self._silent:
+                continue  # words come first, so this one is text; a call may still follow it
+            return at, marker
+        return None
 
-    def _safe_length(self) -> int:
-        """How much of the buffer can no longer belong to a marker."""
+    @property
+    def _silent(self) -> tuple[str, ...]:
+        if self._state is _State.REASONING:
+            return (self._reasoning.close,)
+        return self._format.silent
+
+    def _hits(self) -> Iterable[tuple[int, str]]:
+        for marker in self._markers():
+            at = self._buffer.find(marker)
+            if at >= 0:
+                yield at, marker
+
+    def _hold_from(self) -> int:
+        """Where the text begins that may still become a marker, or a longer one."""
+        if self._is_final:
+            return len(self._buffer) + 1
         markers = self._markers()
         if self._state is _State.REASONING and self._at_start:
-            markers += (THINK_OPEN,)
+            markers += (self._reasoning.open,)
+        text, end = self._buffer, len(self._buffer)
         longest = max(map(len, markers)) - 1
-        text = self._buffer
-        end = len(text)
         for start in range(max(0, end - longest), end):
-            if any(marker.startswith(text[start:]) for marker in markers):
-                end = start
-                break
-        return len(text[:end].rstrip())
+            tail = text[start:]
+            if any(len(m) > len(tail) and m.startswith(tail) for m in markers):
+                return start
+        return end + 1
 
     def _emit(self, text: str, segments: list[Segment], *, before_marker: bool) -> None:
+        self._gap = ""
         if before_marker:
-            text = text.rstrip()
+            stripped = text.rstrip()
+            self._gap, text = text[len(stripped) :], stripped
         if self._at_start:
             stripped = text.lstrip()
             if not stripped:
                 # White space before the first word is held back in the buffer, or dropped.
+                self._gap = ""
                 return
             if self._after_marker or self._state is _State.REASONING:
                 text = stripped
@@ -163,75 +232,58 @@ class OutputParser:
             segments.append(kind(text))
 
     def _step_call(self, segments: list[Segment]) -> bool:
-        """Look for the end of the call; a marker inside a string is part of the string."""
-        close = self._format.close
-        at = self._buffer.find(close, max(0, self._searched - len(close) + 1))
-        while at >= 0 and _inside_string(self._buffer[:at]):
-            at = self._buffer.find(close, at + 1)
-        if at < 0:
-            self._searched = len(self._buffer)
+        reader = self._reader
+        if reader is None:
             return False
-        body = self._buffer[:at]
-        self._buffer = self._buffer[at + len(close) :]
-        calls = self._format.parse(body)
-        segments += calls or [TextDelta(self._format.open + body + close)]
+        text, self._buffer = self._buffer, ""
+        self._section += text
+        try:
+            pieces = reader.feed(text)
+            if self._is_final and reader.rest is None:
+                pieces += reader.finish()
+            self._refuse_strangers(pieces)
+        except NotACallError:
+            return self._give_up(segments)
+        self._held += pieces
+        rest = reader.rest
+        if self._is_live:
+            segments += self._held
+            self._held = []
+        if rest is None:
+            return False
+        segments += [piece for piece in self._held if isinstance(piece, ParsedToolCall)]
+        self._buffer = rest
         self._state = _State.TEXT
-        self._at_start = self._after_marker = bool(calls)
+        self._at_start = self._after_marker = True
         return True
 
+    def _refuse_strangers(self, pieces: Iterable[CallPiece]) -> None:
+        """Where nothing but its name tells a call from text, the name must be known."""
+        if not self._format.is_bare:
+            return
+        for piece in pieces:
+            if isinstance(piece, CallStart) and piece.name not in self._tools:
+                raise NotACallError("nobody offered a tool of that name")
 
-class NamedCall(Protocol):
-    """Any record of a call."""
+    def _give_up(self, segments: list[Segment]) -> bool:
+        """What was read since the marker is no call."""
+        self.has_unfinished_call = self.has_unfinished_call or self._is_final
+        segments.append(TextDelta(self._gap + self._opened_by))
+        self._buffer = self._section
+        self._at_start = self._after_marker = False
+        close = self._format.layout.close_after(self._opened_by)
+        self._state = _State.REFUSED if close else _State.TEXT
+        return True
 
-    @property
-    def name(self) -> str:
-        """The function."""
-        ...
-
-    @property
-    def arguments(self) -> Mapping[str, Any]:
-        """What it is called with."""
-        ...
-
-
-def spoken_summary(calls: Sequence[NamedCall]) -> str:
-    """A short sentence to say for calls that came without words.
-
-    `HassTurnOn {area: kitchen, domain: light}` gives `Turn on: kitchen, light.`
-    """
-    return " ".join(_spoken_call(call) for call in calls)
-
-
-def _spoken_call(call: NamedCall) -> str:
-    words = " ".join(_words(call.name)) or "done"
-    values = ", ".join(text for value in call.arguments.values() if (text := _spoken_value(value)))
-    sentence = words[0].upper() + words[1:]
-    return f"{sentence}: {values}." if values else f"{sentence}."
-
-
-def _words(name: str) -> list[str]:
-    """The words of a CamelCase, snake_case or dotted name, in lower case, without `Hass`."""
-    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+", name)
-    if len(words) > 1 and words[0].lower() == "hass":
-        words = words[1:]
-    return [word.lower() for word in words]
-
-
-def _spoken_value(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, str):
-        return value.replace("_", " ").strip()
-    if isinstance(value, int | float):
-        return f"{value:g}" if isinstance(value, float) else str(value)
-    if isinstance(value, list):
-        return " and ".join(text for item in value if (text := _spoken_value(item)))
-    if isinstance(value, dict):
-        return ", ".join(text for item in value.values() if (text := _spoken_value(item)))
-    return ""
-
-
-def _inside_string(body: str) -> bool:
-    """Whether a quoted string is still open at the end of `body`."""
-    quotes = re.sub(r"\\.", "", body, flags=re.DOTALL).count('"')
-    return quotes % 2 == 1
+    def _step_refused(self, segments: list[Segment]) -> bool:
+        close = self._format.layout.close_after(self._opened_by)
+        at = self._buffer.find(close)
+        if at < 0:
+            end = len(self._buffer) if self._is_final else len(self._buffer) - len(close) + 1
+        else:
+            end = at + len(close)
+            self._state = _State.TEXT
+        if end > 0:
+            segments.append(TextDelta(self._buffer[:end]))
+            self._buffer = self._buffer[end:]
+        return at >= 0

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edge_llm.prompt.calls.reasoning import THINK
 from edge_llm.prompt.encode import PromptEncoder
-from edge_llm.prompt.parse import THINK_CLOSE, THINK_OPEN
+from edge_llm.prompt.literals import Partitioner
+from edge_llm.prompt.tokenizer import SpecialToken
 
 _CLOSING_WORDS = "\n\nThat is enough thinking; now the answer.\n"
 
@@ -18,6 +20,9 @@ class ThinkingBudget:
     max_tokens: int
     closing_ids: tuple[int, ...]
     starts_in_thinking: bool
+    open: str = THINK.open
+    """The marker before thoughts."""
+    close: str = THINK.close
 
     def start(self) -> ThinkingWatch:
         """The state for an answer that begins now."""
@@ -30,6 +35,8 @@ class ThinkingWatch:
     def __init__(self, budget: ThinkingBudget) -> None:
         self._left = budget.max_tokens
         self._closing_ids = budget.closing_ids
+        self._open = budget.open
+        self._close = budget.close
         self._thinking = budget.starts_in_thinking
         self._closed = False
         self._tail = ""
@@ -49,8 +56,9 @@ class ThinkingWatch:
 
     def _watch(self, text: str) -> None:
         # The longest marker may begin in one token and end in another.
-        self._tail = (self._tail + text)[-(len(text) + len(THINK_CLOSE)) :]
-        opened, closed = self._tail.rfind(THINK_OPEN), self._tail.rfind(THINK_CLOSE)
+        longest = max(len(self._open), len(self._close))
+        self._tail = (self._tail + text)[-(len(text) + longest) :]
+        opened, closed = self._tail.rfind(self._open), self._tail.rfind(self._close)
         if opened == closed:  # neither is there
             return
         self._thinking = opened > closed
@@ -60,12 +68,17 @@ class ThinkingWatch:
 def thinking_close(encoder: PromptEncoder) -> tuple[int, ...] | None:
     """Tokens that end the thoughts of a reasoning model; None when the model is none."""
     tokenizer = encoder.tokenizer
-    markers = {token.text: token.id for token in tokenizer.special_tokens}
-    if THINK_CLOSE not in markers and THINK_OPEN not in encoder.template.source:
+    reasoning = encoder.reasoning
+    partitioner = Partitioner(tokenizer.special_tokens)
+    marker = partitioner.split(reasoning.close)
+    has_token = len(marker) == 1 and isinstance(marker[0], SpecialToken)
+    head = reasoning.open.partition("\n")[0]
+    if head not in encoder.template.source and not (has_token and reasoning is THINK):
         return None
-    marker = markers.get(THINK_CLOSE)
-    close = tokenizer.encode_inner(THINK_CLOSE) if marker is None else [marker]
-    return (*tokenizer.encode_inner(_CLOSING_WORDS), *close, *tokenizer.encode_inner("\n\n"))
+    ids = tokenizer.encode_inner(_CLOSING_WORDS)
+    for part in partitioner.split(reasoning.close) + partitioner.split(reasoning.after):
+        ids += [part.id] if isinstance(part, SpecialToken) else tokenizer.encode_inner(part)
+    return tuple(ids)
 
 
 def thinking_share(max_tokens: int, num_closing: int) -> int:

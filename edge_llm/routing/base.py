@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import ClassVar, Literal, Protocol, TypeAlias
 
 Need: TypeAlias = str
-"""What a request needs of a tier: `tools`, `vision`, `json_schema`, `logprobs`, `language:de`."""
+"""What a request needs of a tier: `tools`, `vision`, `json_schema`, `grammar`, `logprobs`,
+`language:de`."""
 
 Label: TypeAlias = Literal["local_only", "redact", "allow"]
 """What may leave the device: nothing, what is left after redaction, or everything."""
@@ -37,7 +40,9 @@ class EscalationReason(StrEnum):
     TRUNCATED = "truncated"
     LOOP = "loop"
     VALIDATOR = "validator"
-    """The caller's own check, or that of JSON and tool calls, refused the answer."""
+    """The caller's own check refused the answer."""
+    INVALID = "invalid"
+    """The answer, or a call in it, breaks the schema, grammar or tool that was asked for."""
     VERIFIER = "verifier"
     """The cloud model, asked to judge the draft, refused it."""
     TIER_ERROR = "tier_error"
@@ -69,6 +74,8 @@ class TierFacts:
     context_length: int | None = None
     """Tokens of prompt and answer together; None where nobody said."""
     capabilities: frozenset[Need] = frozenset()
+    lacks: Mapping[Need, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Why it cannot do for this request what it can do for others."""
     languages: frozenset[str] | None = None
     """Languages it answers in; None takes all."""
     is_available: bool = True

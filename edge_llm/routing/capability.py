@@ -19,6 +19,8 @@ class CapabilityPolicy:
     def refuse(self, request: RoutingFacts, tier: TierFacts) -> Refusal | None:
         """Refuse by the first need, in alphabetical order, that the tier does not meet."""
         for need in sorted(request.needs):
+            if need in tier.lacks:
+                return Refusal(EscalationReason.CAPABILITY, signal=f"{need}: {tier.lacks[need]}")
             if not _meets(tier, need):
                 return Refusal(EscalationReason.CAPABILITY, 0.0, 1.0, need)
         return None

@@ -35,6 +35,8 @@ class DraftFacts:
     """Whether `signal` is the model's own word instead of our reading of it."""
     is_valid: bool = True
     """What the caller's validator says of the whole answer."""
+    violation: str | None = None
+    """What of the form that was asked for the whole answer breaks."""
     expected_s: float | None = None
     """How much longer it may take at the speed so far."""
     time_left_s: float | None = None
@@ -75,7 +77,9 @@ def loop(draft: DraftFacts) -> Refusal | None:
 
 
 def validator(draft: DraftFacts) -> Refusal | None:
-    """Give up what does not validate."""
+    """Give up what breaks its form, and what the caller's own check refuses."""
+    if draft.violation is not None:
+        return Refusal(EscalationReason.INVALID, signal=draft.violation)
     return None if draft.is_valid else Refusal(EscalationReason.VALIDATOR)
 
 

@@ -7,9 +7,9 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Any, Self, TypeVar, Unpack, overload
 
 from edge_llm.config import EdgeConfig, LoadOptions, load_config, state_folder
 from edge_llm.engine.host import ModelFacts
@@ -21,8 +21,13 @@ from edge_llm.runtime.deferring import answer_waiting, can_wait, store, take
 from edge_llm.runtime.flow import Flow
 from edge_llm.runtime.local import LocalModel, load_local_model
 from edge_llm.runtime.starting import in_time
+from edge_llm.runtime.structured.value import with_type, with_value, without_type
 from edge_llm.runtime.tier_set import TierSet
+from edge_llm.runtime.tools.run import run_loop
+from edge_llm.runtime.tools.types import RunEvent, RunOptions, RunResult, ToolLike
 from edge_llm.types import Answer, Chunk, Message, RequestOptions
+
+T = TypeVar("T")
 
 CLOSING_S = 2.0
 """How long the closing of connections is waited for; they end with the process anyway."""
@@ -143,20 +148,47 @@ class AsyncEdgeLLM:
         if self._closed:
             raise RuntimeClosedError("this runtime is closed", hint="load the model again")
 
+    @overload
     async def chat(
-        self, messages: str | Sequence[Message], **options: Unpack[RequestOptions]
-    ) -> Answer:
+        self,
+        messages: str | Sequence[Message],
+        *,
+        response_type: type[T],
+        **options: Unpack[RequestOptions],
+    ) -> Answer[T]: ...
+
+    @overload
+    async def chat(
+        self,
+        messages: str | Sequence[Message],
+        *,
+        response_type: Any = None,
+        **options: Unpack[RequestOptions],
+    ) -> Answer[Any]: ...
+
+    async def chat(
+        self,
+        messages: str | Sequence[Message],
+        *,
+        response_type: Any = None,
+        **options: Unpack[RequestOptions],
+    ) -> Answer[Any]:
         """The whole answer to a prompt or a conversation.
+
+        With `response_type`, a pydantic model, a dataclass, a `TypedDict` or what they are made of,
+        the answer is JSON for it, and `parsed` an instance.
 
         Raises:
             RequestError: the request cannot be served as it is.
+            AnswerRejectedError: no tier gave an answer of the form that was asked for.
             BackendError: the model failed.
         """
         if options.get("hold") is None:
             # Who waits for the whole answer loses nothing while another tier may still replace it.
             options["hold"] = "full"
         answer: Answer | None = None
-        async with contextlib.aclosing(self.stream(messages, **options)) as chunks:
+        stream = self.stream(messages, response_type=response_type, **options)
+        async with contextlib.aclosing(stream) as chunks:
             async for chunk in chunks:
                 answer = chunk.answer
         if answer is None:
@@ -164,7 +196,11 @@ class AsyncEdgeLLM:
         return answer
 
     async def stream(
-        self, messages: str | Sequence[Message], **options: Unpack[RequestOptions]
+        self,
+        messages: str | Sequence[Message],
+        *,
+        response_type: Any = None,
+        **options: Unpack[RequestOptions],
     ) -> AsyncGenerator[Chunk]:
         """The answer in pieces; the last chunk carries the record. Leaving early stops every tier.
 
@@ -174,7 +210,7 @@ class AsyncEdgeLLM:
             CloudError, BackendError: the tier whose answer had begun failed.
         """
         started_s = time.perf_counter()
-        request = parse_request(messages, options, self.config)
+        request = parse_request(messages, with_type(options, response_type), self.config)
         async with in_time(request):
             await self.open()
         self.check_usable()
@@ -186,11 +222,58 @@ class AsyncEdgeLLM:
             async with contextlib.aclosing(Flow(tiers, request, started_s).chunks()) as chunks:
                 async for chunk in chunks:
                     was_seen = True
-                    yield chunk
+                    yield with_value(chunk, request.form)
         except EdgeLLMError as error:
             if was_seen or not request.deferred or not can_wait(error):
                 raise
-            raise await store(await self._deferred(), messages, options, error) from error
+            kept = without_type(options, request.form)
+            raise await store(await self._deferred(), messages, kept, error) from error
+
+    async def run(
+        self,
+        messages: str | Sequence[Message],
+        tools: Iterable[ToolLike],
+        *,
+        response_type: Any = None,
+        **options: Unpack[RunOptions],
+    ) -> RunResult:
+        """Ask, execute the calls, tell the model what came of them, and ask again until it answers.
+
+        `tools` are Python functions with type hints, `Tool`s and sources of them such as
+        `MCPServer`; nothing else is ever called. What a tool raises is told to the model.
+
+        Raises:
+            ToolError: something is no tool, or cannot be reached.
+            RunLimitExceededError: `max_turns`, `max_total_tokens`, `max_usd` or `deadline_s`; its
+                `result` holds what was done.
+            EdgeLLMError: as `chat`.
+        """
+        if options.get("hold") is None:
+            options["hold"] = "full"
+        events = self.run_stream(messages, tools, response_type=response_type, **options)
+        async with contextlib.aclosing(events):
+            async for event in events:
+                if isinstance(event, RunResult):
+                    return event
+        raise RuntimeClosedError("the run ended without a result")
+
+    async def run_stream(
+        self,
+        messages: str | Sequence[Message],
+        tools: Iterable[ToolLike],
+        *,
+        response_type: Any = None,
+        **options: Unpack[RunOptions],
+    ) -> AsyncGenerator[RunEvent]:
+        """As `run`: chunks of each answer, a `Step` once its calls are done, last the `RunResult`.
+
+        Leaving early stops the model and asynchronous tools; a function in a thread goes on to its
+        end, and nobody hears of it.
+        """
+        given = with_type(options, response_type)
+        async with contextlib.aclosing(run_loop(self.stream, messages, tools, given)) as events:
+            async for event in events:
+                yield event
 
     async def answer_deferred(self) -> int:
         """Ask the cloud again for every request that was kept and may be tried now.

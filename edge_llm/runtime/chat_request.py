@@ -15,7 +15,9 @@ from edge_llm.privacy import PrivacyLabel, effective_label
 from edge_llm.prompt.messages import messages_from
 from edge_llm.routing.base import Need
 from edge_llm.routing.capability import LANGUAGE
+from edge_llm.runtime.call_options import NO_CALLS, CallOptions, parse_call_options
 from edge_llm.runtime.hold import NO_HOLD, Hold, parse_hold
+from edge_llm.runtime.structured.form import Form, parse_form
 from edge_llm.types import (
     MAX_TOP_LOGPROBS,
     Message,
@@ -23,8 +25,6 @@ from edge_llm.types import (
     SamplingParams,
     Validator,
 )
-
-_FORMATS = ("text", "json_object", "json_schema")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,10 @@ class ChatRequest:
     sampling: Mapping[str, Any]
     """Options of `SamplingOptions` that the caller set; the rest is each model's own."""
     tools: Sequence[Mapping[str, Any]] | None = field(default=None, repr=False)
+    calls: CallOptions = field(default=NO_CALLS, repr=False)
+    """The same tools, checked, and whether they may or must be called."""
+    thinking_budget: int | None = None
+    """How many tokens a reasoning model may think; None: as long as an answer has room."""
     top_logprobs: int | None = None
     overflow: Overflow = "error"
     label: PrivacyLabel = PrivacyLabel.LOCAL_ONLY
@@ -44,7 +48,8 @@ class ChatRequest:
     on_doubt: OnDoubt = "defer"
     tags: frozenset[str] = frozenset()
     language: str | None = None
-    response_format: Mapping[str, Any] | None = field(default=None, repr=False)
+    form: Form | None = None
+    """What the answer is to look like; None: any text."""
     validator: Validator | None = None
     deferred: bool = False
 
@@ -55,9 +60,9 @@ class ChatRequest:
         return value if isinstance(value, int) else None
 
     @property
-    def wants_json(self) -> bool:
-        """Whether the answer must be JSON."""
-        return self.response_format is not None and self.response_format["type"] != "text"
+    def has_form(self) -> bool:
+        """Whether an answer counts only when it is whole and looks as it was asked for."""
+        return self.form is not None
 
     @property
     def last_user_text(self) -> str:
@@ -73,8 +78,8 @@ class ChatRequest:
             needs.add("tools")
         if any(_has_media(message) for message in self.messages):
             needs.add("vision")
-        if self.response_format is not None and self.response_format["type"] == "json_schema":
-            needs.add("json_schema")
+        if self.form is not None and self.form.need is not None:
+            needs.add(self.form.need)
         if self.top_logprobs is not None:
             needs.add("logprobs")
         if self.language is not None:
@@ -102,14 +107,18 @@ def parse_request(
         value = rest.pop(name, None)
         return default if value is None else value
 
+    tools = pop("tools")
+    calls = parse_call_options(tools, pop("tool_choice"), rest.pop("parallel_tool_calls", None))
     request = ChatRequest(
         messages=_with_system(messages, pop("system"), config.system_prompt),
-        tools=pop("tools"),
+        tools=tools,
+        calls=calls,
+        thinking_budget=_checked_budget(pop("thinking_budget")),
         top_logprobs=_checked_top_logprobs(pop("top_logprobs")),
         overflow=checked_overflow(pop("overflow"), config.overflow),
         label=_label(pop("privacy"), config),
         deadline_s=_deadline(pop("deadline_s", escalation.deadline_s)),
-        response_format=_checked_format(pop("response_format")),
+        form=parse_form(rest),
         validator=_checked_validator(pop("validator")),
         tags=_checked_tags(pop("tags", ())),
         language=_checked_text("language", pop("language")),
@@ -194,12 +203,10 @@ def _checked_top_logprobs(top_logprobs: object) -> int | None:
     return top_logprobs
 
 
-def _checked_format(value: object) -> Mapping[str, Any] | None:
-    if value is None or (isinstance(value, Mapping) and value.get("type") in _FORMATS):
+def _checked_budget(value: object) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
         return value
-    raise InvalidParameterError(
-        "response_format must be {'type': 'text'}, {'type': 'json_object'} or a json_schema"
-    )
+    raise InvalidParameterError(f"thinking_budget must be 0 or more tokens, not {value!r}")
 
 
 def _checked_validator(value: object) -> Validator | None:

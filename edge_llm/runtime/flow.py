@@ -11,7 +11,6 @@ from collections.abc import AsyncGenerator, Sequence
 
 from edge_llm.confidence.base import Score
 from edge_llm.errors import (
-    AnswerRejectedError,
     CloudTimeoutError,
     DeadlineExceededError,
     EdgeLLMError,
@@ -21,22 +20,23 @@ from edge_llm.routing.base import EscalationReason, Refusal
 from edge_llm.runtime.attempt import TierAttempt
 from edge_llm.runtime.chat_request import ChatRequest
 from edge_llm.runtime.cloud_attempt import CloudTierAttempt
-from edge_llm.runtime.hold import Hold
+from edge_llm.runtime.hold import hold_for
 from edge_llm.runtime.judging import continuation, is_approved, judging, refinement
 from edge_llm.runtime.outgoing import NOTHING_MORE, Extra
 from edge_llm.runtime.outlet import Outlet
 from edge_llm.runtime.record import Ledger
 from edge_llm.runtime.starting import Starter, in_time
+from edge_llm.runtime.structured.verify import rejected
 from edge_llm.runtime.tier_set import TierSet
 from edge_llm.runtime.tiers import RemoteTier, Tier
 from edge_llm.runtime.transcript import Piece
-from edge_llm.runtime.watch import DraftWatch, is_valid
+from edge_llm.runtime.watch import DraftWatch
 from edge_llm.types import Chunk
 
 DOUBTS = (EscalationReason.LOW_CONFIDENCE, EscalationReason.UNSURE)
 """Reasons that are a guess about the answer, and not a fault of it."""
 
-WORTHLESS = (EscalationReason.EMPTY, EscalationReason.VALIDATOR)
+WORTHLESS = (EscalationReason.EMPTY, EscalationReason.VALIDATOR, EscalationReason.INVALID)
 """Reasons for which even a draft that was given up is better than the answer after it."""
 
 GRACE_S = 0.03
@@ -54,7 +54,7 @@ class Flow:
         self._settings = tiers.settings
         self._ledger = Ledger(started_s)
         self._starter = Starter(tiers, request, self._ledger)
-        self._outlet = Outlet(_hold(request), is_strict=request.wants_json)
+        self._outlet = Outlet(hold_for(request), is_strict=request.has_form)
         self._watches: dict[TierAttempt, DraftWatch] = {}
         self._current: TierAttempt | None = None
         self._rival: CloudTierAttempt | None = None
@@ -96,6 +96,8 @@ class Flow:
         except EdgeLLMError as error:
             return await self._failed(attempt, error)
         chunks = speaker.transcript.add(piece)
+        if speaker.is_over:
+            await self._starter.verify(speaker)
         if speaker is self._rival:
             return self._hear_rival(speaker, piece, chunks)
         return await self._hear_draft(speaker, piece, chunks)
@@ -117,13 +119,10 @@ class Flow:
         """Let out all of an answer that has ended.
 
         Raises:
-            AnswerRejectedError: it must not be let out.
+            AnswerRejectedError: it is not of the form that was asked for.
         """
-        if self._request.wants_json and not is_valid(attempt.transcript, self._starter.standards):
-            raise AnswerRejectedError(
-                "no tier gave an answer of the form that was asked for",
-                hint="ask again, or allow a tier with the capability 'json_schema'",
-            )
+        if attempt.violation is not None:
+            raise rejected(attempt.violation)
         self._is_done = True
         return self._outlet.finish(attempt.draft)
 
@@ -207,9 +206,10 @@ class Flow:
                 return None
             refusal = attempt.refusal = Refusal(EscalationReason.VERIFIER)
         if tier is None and self._rival is None:
-            if self._parked and refusal.reason in WORTHLESS:
+            kept = self._take_parked() if refusal.reason in WORTHLESS else None
+            if kept is not None:
                 self._ledger.note_outcome(attempt, "deferred")
-                return self._resume(self._parked.pop())
+                return self._resume(kept)
             # Nothing can replace it: holding it back is of no more use to anybody.
             attempt.draft.is_free = True
             return None
@@ -361,10 +361,9 @@ class Flow:
 
     async def _fall_back(self, error: EdgeLLMError) -> Sequence[Chunk]:
         """What can still be answered here, flagged as the second best."""
-        while self._parked:
-            draft = self._parked.pop()
-            if not draft.is_over or draft.transcript.text.strip() or draft.transcript.calls:
-                return self._resume(draft)
+        kept = self._take_parked()
+        if kept is not None:
+            return self._resume(kept)
         tier = await self._starter.any()
         if tier is None:
             raise error
@@ -373,6 +372,15 @@ class Flow:
         await self._begin(tier)
         self._working.draft.is_free = True
         return []
+
+    def _take_parked(self) -> TierAttempt | None:
+        """The newest draft that says anything, and nothing invalid as far as it goes."""
+        while self._parked:
+            draft = self._parked.pop()
+            said = draft.transcript
+            if draft.violation is None and (not draft.is_over or said.text.strip() or said.calls):
+                return draft
+        return None
 
     def _resume(self, draft: TierAttempt) -> Sequence[Chunk]:
         self._ledger.is_degraded = True
@@ -406,7 +414,7 @@ class Flow:
         committed = self._outlet.committed
         for one in candidates:
             fits = committed is None or one.draft is committed
-            if fits and one.transcript.text.strip() and not self._request.wants_json:
+            if fits and one.transcript.text.strip() and not self._request.has_form:
                 return self._cut_short(one)
         raise DeadlineExceededError("the deadline of the request has passed")
 
@@ -417,6 +425,7 @@ class Flow:
             attempt.transcript.finish_reason = "length"
         self._ledger.is_degraded = True
         self._current = attempt
+        self._starter.verify_now(attempt)
         return self._finish(attempt)
 
     async def _last_chunk(self) -> Chunk:
@@ -440,13 +449,6 @@ class Flow:
         if self._current is None:
             raise RuntimeClosedError("the request was not begun")
         return self._current
-
-
-def _hold(request: ChatRequest) -> Hold:
-    """How long drafts are held: to the end, where only a whole one can be judged."""
-    if request.validator is not None or request.on_doubt == "verify":
-        return Hold("full")
-    return request.hold
 
 
 def _doubt(score: Score | None) -> Refusal:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from edge_llm.errors import InvalidParameterError
+
+if TYPE_CHECKING:
+    from edge_llm.runtime.chat_request import ChatRequest
 
 HoldKind: TypeAlias = Literal["none", "window", "sentence", "full"]
 
@@ -46,3 +49,10 @@ def parse_hold(text: object) -> Hold:
     raise InvalidParameterError(
         f"hold must be 'none', 'window(n)', 'sentence' or 'full', not {text!r}"
     )
+
+
+def hold_for(request: ChatRequest) -> Hold:
+    """How long drafts are held: to the end, where only a whole one can be judged."""
+    if request.validator is not None or request.on_doubt == "verify":
+        return Hold("full")
+    return request.hold

@@ -10,15 +10,16 @@ import os
 import queue
 import threading
 import weakref
-from collections.abc import Coroutine, Generator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Generator, Iterable, Sequence
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack, overload
 
 from edge_llm.config import EdgeConfig, LoadOptions
 from edge_llm.engine.host import ModelFacts
 from edge_llm.errors import RuntimeClosedError
 from edge_llm.runtime.async_llm import AsyncEdgeLLM
+from edge_llm.runtime.tools.types import RunEvent, RunOptions, RunResult, ToolLike
 from edge_llm.types import Answer, Chunk, Message, RequestOptions
 
 T = TypeVar("T")
@@ -75,15 +76,42 @@ class EdgeLLM:
         """End what runs with `RuntimeClosedError` and free the model. A second call is harmless."""
         self._finalizer()
 
-    def chat(self, messages: str | Sequence[Message], **options: Unpack[RequestOptions]) -> Answer:
-        """The whole answer to a prompt or a conversation.
+    @overload
+    def chat(
+        self,
+        messages: str | Sequence[Message],
+        *,
+        response_type: type[T],
+        **options: Unpack[RequestOptions],
+    ) -> Answer[T]: ...
+
+    @overload
+    def chat(
+        self,
+        messages: str | Sequence[Message],
+        *,
+        response_type: Any = None,
+        **options: Unpack[RequestOptions],
+    ) -> Answer[Any]: ...
+
+    def chat(
+        self,
+        messages: str | Sequence[Message],
+        *,
+        response_type: Any = None,
+        **options: Unpack[RequestOptions],
+    ) -> Answer[Any]:
+        """The whole answer to a prompt or a conversation; see `AsyncEdgeLLM.chat`.
 
         Raises:
             RequestError: the request cannot be served as it is.
+            AnswerRejectedError: no tier gave an answer of the form that was asked for.
             BackendError: the model failed.
         """
         self._async.check_usable()
-        return self._background.run(self._async.chat(messages, **options))
+        return self._background.run(
+            self._async.chat(messages, response_type=response_type, **options)
+        )
 
     def answer_deferred(self) -> int:
         """See `AsyncEdgeLLM.answer_deferred`."""
@@ -96,29 +124,45 @@ class EdgeLLM:
         return self._background.run(self._async.take_deferred(request_id))
 
     def stream(
-        self, messages: str | Sequence[Message], **options: Unpack[RequestOptions]
+        self,
+        messages: str | Sequence[Message],
+        *,
+        response_type: Any = None,
+        **options: Unpack[RequestOptions],
     ) -> Generator[Chunk]:
         """The answer in pieces; the last chunk carries the record. Leaving early aborts it."""
         self._async.check_usable()
-        pieces: queue.SimpleQueue[Chunk | BaseException | None] = queue.SimpleQueue()
+        yield from self._background.iterate(
+            self._async.stream(messages, response_type=response_type, **options)
+        )
 
-        async def pump() -> None:
-            try:
-                async for chunk in self._async.stream(messages, **options):
-                    pieces.put(chunk)
-                pieces.put(None)
-            except BaseException as error:
-                pieces.put(error)
-                raise
+    def run(
+        self,
+        messages: str | Sequence[Message],
+        tools: Iterable[ToolLike],
+        *,
+        response_type: Any = None,
+        **options: Unpack[RunOptions],
+    ) -> RunResult:
+        """See `AsyncEdgeLLM.run`; asynchronous tools run on the runtime's own event loop."""
+        self._async.check_usable()
+        return self._background.run(
+            self._async.run(messages, tools, response_type=response_type, **options)
+        )
 
-        task = self._background.start(pump())
-        try:
-            while (piece := pieces.get()) is not None:
-                if isinstance(piece, BaseException):
-                    raise piece
-                yield piece
-        finally:
-            task.cancel()
+    def run_stream(
+        self,
+        messages: str | Sequence[Message],
+        tools: Iterable[ToolLike],
+        *,
+        response_type: Any = None,
+        **options: Unpack[RunOptions],
+    ) -> Generator[RunEvent]:
+        """See `AsyncEdgeLLM.run_stream`."""
+        self._async.check_usable()
+        yield from self._background.iterate(
+            self._async.run_stream(messages, tools, response_type=response_type, **options)
+        )
 
 
 class BackgroundLoop:
@@ -153,6 +197,28 @@ class BackgroundLoop:
         except BaseException:
             future.cancel()
             raise
+
+    def iterate(self, stream: AsyncGenerator[T]) -> Generator[T]:
+        """What the stream yields; leaving early cancels it."""
+        pieces: queue.SimpleQueue[tuple[T] | BaseException | None] = queue.SimpleQueue()
+
+        async def pump() -> None:
+            try:
+                async for piece in stream:
+                    pieces.put((piece,))
+                pieces.put(None)
+            except BaseException as error:
+                pieces.put(error)
+                raise
+
+        task = self.start(pump())
+        try:
+            while (piece := pieces.get()) is not None:
+                if isinstance(piece, BaseException):
+                    raise piece
+                yield piece[0]
+        finally:
+            task.cancel()
 
     def close(self) -> None:
         """Let what runs come to its end, then stop the loop and its thread."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -61,6 +61,7 @@ class Door:
             prompt_tokens += estimate_prompt_tokens(
                 CloudRequest(extra.messages, str(request.label))
             )
+        form = None if extra.is_plain else request.form
         sampling: dict[str, Any] = {name: request.sampling.get(name) for name in _SAME_NAMES}
         out = CloudRequest(
             messages=messages,
@@ -68,7 +69,12 @@ class Door:
             max_tokens=extra.max_tokens or request.max_tokens,
             stop=_stop(request.sampling.get("stop")),
             tools=None if extra.is_plain else request.tools or None,
-            response_format=None if extra.is_plain else _format(request),
+            tool_choice=request.calls.choice if request.tools and not extra.is_plain else None,
+            parallel_tool_calls=(
+                request.calls.parallel if request.tools and not extra.is_plain else None
+            ),
+            response_format=None if form is None else form.response_format,
+            structured_outputs=None if form is None else form.structured_outputs,
             top_logprobs=None if extra.is_plain else request.top_logprobs,
             continue_prefix=extra.continue_prefix,
             prompt_tokens=prompt_tokens or None,
@@ -116,7 +122,3 @@ class Door:
 
 def _stop(value: Any) -> Sequence[str]:
     return (value,) if isinstance(value, str) else tuple(value or ())
-
-
-def _format(request: ChatRequest) -> Mapping[str, Any] | None:
-    return request.response_format if request.wants_json else None

@@ -45,7 +45,10 @@ from edge_llm.runtime.async_llm import AsyncEdgeLLM
 from edge_llm.runtime.deferred import DeferredQueue
 from edge_llm.runtime.llm import BackgroundLoop, EdgeLLM, shut_down
 from edge_llm.runtime.reading import read_answer
-from edge_llm.types import Answer, Chunk, Message, RequestOptions, ToolCall
+from edge_llm.runtime.structured.form import parse_form
+from edge_llm.runtime.structured.value import with_type, with_value, without_type
+from edge_llm.runtime.transcript import whole_delta
+from edge_llm.types import Chunk, Message, RequestOptions, ToolCall
 
 PATIENCE = Timeouts(connect_s=5.0, read_s=900.0, total_s=86_400.0)
 """A small device may read a long prompt for minutes before it says a word."""
@@ -60,6 +63,8 @@ _OPENAI_OPTIONS = (
     "frequency_penalty",
     "seed",
     "tools",
+    "tool_choice",
+    "parallel_tool_calls",
     "response_format",
     "top_logprobs",
 )
@@ -174,25 +179,18 @@ class AsyncRemoteEdgeLLM(AsyncEdgeLLM):
         if not self.is_foreign:
             self._client.close_soon()
 
-    async def chat(
-        self, messages: str | Sequence[Message], **options: Unpack[RequestOptions]
-    ) -> Answer:
-        """As `AsyncEdgeLLM.chat`."""
-        if options.get("hold") is None:
-            options["hold"] = "full"  # a later tier may still replace what nobody has seen
-        async with contextlib.aclosing(self.stream(messages, **options)) as chunks:
-            async for chunk in chunks:
-                if chunk.answer is not None:
-                    return chunk.answer
-        raise RuntimeClosedError("the stream ended without an answer")
-
     async def stream(
-        self, messages: str | Sequence[Message], **options: Unpack[RequestOptions]
+        self,
+        messages: str | Sequence[Message],
+        *,
+        response_type: Any = None,
+        **options: Unpack[RequestOptions],
     ) -> AsyncGenerator[Chunk]:
         """The answer in pieces; the last chunk carries the record. Leaving early aborts it."""
         await self.open()
         self.check_usable()
-        request = _request(messages, options, self.model)
+        form = parse_form(with_type(options, response_type))
+        request = _request(messages, without_type(options, form), self.model)
         calls = _Calls(self._endpoint.name)
         failure: EdgeLLMError | None = None
         try:
@@ -200,7 +198,7 @@ class AsyncRemoteEdgeLLM(AsyncEdgeLLM):
             async with contextlib.aclosing(answer) as events:
                 async for event in events:
                     for chunk in self._chunks(event, calls):
-                        yield chunk
+                        yield with_value(chunk, form)
         except CloudError as error:
             failure = self._own(error)
         if failure is not None:
@@ -311,7 +309,8 @@ class _Calls:
                 f"{self._endpoint!r} sent a call whose arguments are no JSON object",
                 endpoint=self._endpoint,
             )
-        yield Chunk(tool_call=ToolCall(first.id, first.name, arguments))
+        call = ToolCall(first.id, first.name, arguments)
+        yield Chunk(tool_call=call, tool_call_delta=whole_delta(first.index, call))
 
 
 def _endpoint(url: str, key_env: str | None, trust: Trust | None) -> Endpoint:

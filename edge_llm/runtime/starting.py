@@ -24,6 +24,7 @@ from edge_llm.runtime.model_router import estimate_hardness
 from edge_llm.runtime.outgoing import NOTHING_MORE, Extra
 from edge_llm.runtime.outlet import Draft
 from edge_llm.runtime.record import Ledger, no_route
+from edge_llm.runtime.structured.verify import expected
 from edge_llm.runtime.summarise import summarise_oldest
 from edge_llm.runtime.tier_set import TierSet
 from edge_llm.runtime.tiers import LocalTier, RemoteTier, Tier
@@ -70,6 +71,8 @@ class Starter:
             NoRouteError: no tier may have it.
         """
         everything = self._tiers.tiers
+        async with in_time(self._request):
+            await asyncio.to_thread(self.standards.expected.prepare)
         if self._request.overflow == "summarise":
             await self._summarise()
         if not self._tiers.escalates:
@@ -79,7 +82,9 @@ class Starter:
             decision = await self._route(everything, await self._hardness(decision))
         self._ledger.note_route(decision)
         if decision.tier is None:
-            raise no_route(decision, self._request.max_tokens or 1)
+            form = self._request.form
+            why = None if form is None else await asyncio.to_thread(form.objection)
+            raise no_route(decision, self._request.max_tokens or 1) from why
         return self._tiers.tier(decision.tier)
 
     async def _summarise(self) -> None:
@@ -202,6 +207,7 @@ class Starter:
             prepared.request,
             opens_thinking=prepared.fitted.prompt.opens_thinking,
             shows_logprobs=self._request.top_logprobs is not None,
+            tools=self._request.calls.by_name,
         )
         attempt.dropped_messages = prepared.fitted.dropped_messages
         attempt.compressed_tokens = prepared.compressed_tokens
@@ -221,6 +227,20 @@ class Starter:
         known = self._tiers.times.expected_s.get(local[0])
         return Deadline.after(left_s - reserve_s(left_s, known, self._tiers.settings.local_share))
 
+    async def verify(self, attempt: TierAttempt) -> None:
+        """Look at a whole answer for what is wrong with its form or its calls."""
+        expected = self.standards.expected
+        said = attempt.transcript
+        if expected.form is not None or said.calls or said.has_cut_call:
+            await asyncio.to_thread(self.verify_now, attempt)
+
+    def verify_now(self, attempt: TierAttempt) -> None:
+        """As `verify`; blocks for a second at most."""
+        said = attempt.transcript
+        attempt.violation = self.standards.expected.violation(
+            said.text, said.calls, said.finish_reason, has_cut_call=said.has_cut_call
+        )
+
     def observe(self, answered: TierAttempt, answer: Answer) -> None:
         """Learn from an answer how long its tier takes."""
         if not answer.degraded:
@@ -239,12 +259,10 @@ class Starter:
 
 def standards(tiers: TierSet, request: ChatRequest) -> Standards:
     """What drafts must live up to; that of a single tier is not replaced, only measured."""
-    tools = [tool["function"]["name"] for tool in request.tools or () if "function" in tool]
     return Standards(
         rules=tiers.settings.deferral if tiers.escalates else ("validator",),
         threshold=tiers.settings.threshold,
         validator=request.validator,
-        wants_json=request.wants_json,
-        tool_names=frozenset(tools) if tools else None,
+        expected=expected(request.form, request.tools),
         max_tokens=request.max_tokens,
     )

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 from edge_llm.cloud.breaker import BreakerState
@@ -22,7 +23,7 @@ from edge_llm.runtime.local import LocalModel
 from edge_llm.runtime.prepare import Prepared, prepare, prepare_passages
 from edge_llm.types import Message
 
-LOCAL_CAPABILITIES = frozenset({"logprobs"})
+LOCAL_CAPABILITIES = frozenset({"logprobs", "json_schema", "grammar"})
 
 MAX_ANSWER_TOKENS = 4096
 """Reserved for an answer whose length nobody bounded."""
@@ -125,9 +126,19 @@ class TierBook:
             prompt_tokens=self._count(tier),
             context_length=tier.model.facts.max_model_len,
             capabilities=local_capabilities(tier.model.facts),
+            lacks=self._lacks,
             languages=tier.languages,
             expected_s=expected_s,
         )
+
+    @cached_property
+    def _lacks(self) -> Mapping[Need, str]:
+        """What no local model can do for this request, and why."""
+        form = self._request.form
+        objection = None if form is None or form.need is None else form.objection()
+        if form is None or form.need is None or objection is None:
+            return {}
+        return {form.need: objection.message}
 
     def _count(self, tier: LocalTier) -> int:
         if not _can(tier, self._request.needs):
@@ -179,7 +190,7 @@ def local_capabilities(facts: ModelFacts) -> frozenset[Need]:
 
 def capabilities(endpoint: Endpoint) -> Iterator[Need]:
     """What an endpoint's model can do, as its owner declared."""
-    for need in ("tools", "json_schema", "vision", "logprobs"):
+    for need in ("tools", "json_schema", "grammar", "vision", "logprobs"):
         if getattr(endpoint.capabilities, need):
             yield need
 
@@ -203,7 +214,7 @@ def estimate_bytes(request: ChatRequest, more: Sequence[Message] = ()) -> int:
 
 def _can(tier: LocalTier, needs: frozenset[Need]) -> bool:
     known = local_capabilities(tier.model.facts)
-    return all(need in known or need.startswith(LANGUAGE) for need in needs - {"json_schema"})
+    return all(need in known or need.startswith(LANGUAGE) for need in needs)
 
 
 def _longest(endpoints: Sequence[Endpoint]) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from edge_llm.engine.host import ModelFacts
 from edge_llm.routing.base import Refusal
 from edge_llm.routing.deferral import DraftFacts, is_checkpoint, judge
 from edge_llm.runtime.attempt import TierAttempt
-from edge_llm.runtime.transcript import Piece, Transcript
+from edge_llm.runtime.structured.verify import ANYTHING, Expected
+from edge_llm.runtime.transcript import Piece
 from edge_llm.types import TokenStatistics, Validator
 
 
@@ -27,9 +27,8 @@ class Standards:
     threshold: float | None = None
     """Of the signal; None takes its own."""
     validator: Validator | None = None
-    wants_json: bool = False
-    tool_names: frozenset[str] | None = None
-    """Tools that may be called; None: any."""
+    expected: Expected = ANYTHING
+    """Its form, and the tools that may be called."""
     max_tokens: int | None = None
     """As the caller set it."""
 
@@ -90,7 +89,8 @@ class DraftWatch:
             threshold=None if score is None else score.threshold,
             signal=None if score is None else score.signal,
             said_unsure=isinstance(self._signal, UnsureToken),
-            is_valid=not attempt.is_over or is_valid(transcript, self._standards),
+            is_valid=not attempt.is_over or is_accepted(transcript.text, self._standards.validator),
+            violation=None if attempt.violation is None else attempt.violation.shown,
             expected_s=self._expected_s(attempt),
             time_left_s=self._time_left(),
         )
@@ -104,28 +104,10 @@ class DraftWatch:
         return each_s * max(0, limit - attempt.completion_tokens)
 
 
-def is_valid(transcript: Transcript, standards: Standards) -> bool:
-    """Whether a whole answer is what was asked for: JSON, known tools, the caller's own check."""
-    if standards.wants_json and not transcript.calls and not is_json(transcript.text):
-        return False
-    known = standards.tool_names
-    if known is not None and not known.issuperset(call.name for call in transcript.calls):
-        return False
-    return standards.validator is None or _accepts(standards.validator, transcript.text)
-
-
-def is_json(text: str) -> bool:
-    """Whether the text is one JSON value and nothing else."""
+def is_accepted(text: str, validator: Validator | None) -> bool:
+    """What the caller's own check says of a whole answer."""
     try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _accepts(validator: Validator, text: str) -> bool:
-    try:
-        return bool(validator(text))
+        return validator is None or bool(validator(text))
     except ValueError:
         return False
 

@@ -5,13 +5,15 @@ Source: https://platform.openai.com/docs/api-reference/chat/create, read 2026-11
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edge_llm.errors import InvalidParameterError, UnsupportedParameterError
+from edge_llm.errors import InvalidParameterError
 
-IGNORED = frozenset({"metadata", "parallel_tool_calls", "service_tier", "store", "user"})
+IGNORED = frozenset({"metadata", "service_tier", "store", "user"})
 """Members that standard clients send and that change nothing here."""
 
 
@@ -21,6 +23,45 @@ class StreamOptions(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     include_usage: bool = False
+
+
+class StructuredOutputs(BaseModel):
+    """The form of an answer as vLLM's clients ask for it; one of them.
+
+    Source: https://docs.vllm.ai/en/latest/features/structured_outputs.html, read 2026-11-22.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    json_schema: dict[str, Any] | str | None = Field(None, alias="json")
+    json_object: bool | None = None
+    regex: str | None = None
+    choice: list[str] | None = None
+    grammar: str | None = None
+
+    def options(self) -> dict[str, Any]:
+        """The options of the runtime that this means."""
+        schema = self.json_schema
+        if isinstance(schema, str):
+            schema = _parsed(schema)
+        response_format: dict[str, Any] | None = None
+        if schema is not None:
+            response_format = {"type": "json_schema", "json_schema": {"schema": schema}}
+        elif self.json_object:
+            response_format = {"type": "json_object"}
+        return {
+            "response_format": response_format,
+            "regex": self.regex,
+            "choice": self.choice,
+            "grammar": self.grammar,
+        }
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise InvalidParameterError("structured_outputs.json is not JSON") from None
 
 
 class Extras(BaseModel):
@@ -41,6 +82,10 @@ class Extras(BaseModel):
     tags: list[str] | None = None
     language: str | None = None
     deferred: bool | None = None
+    thinking_budget: int | None = None
+    regex: str | None = None
+    choice: list[str] | None = None
+    grammar: str | None = None
 
 
 class ChatCompletionRequest(BaseModel):
@@ -66,30 +111,28 @@ class ChatCompletionRequest(BaseModel):
     top_logprobs: int | None = None
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
     response_format: dict[str, Any] | None = None
+    structured_outputs: StructuredOutputs | None = None
     edge_llm: Extras | None = None
 
     def options(self) -> dict[str, Any]:
-        """The keyword options of the runtime that this means.
-
-        Raises:
-            UnsupportedParameterError: `tool_choice` asks for what nobody here can force.
-        """
+        """The keyword options of the runtime that this means."""
         given = {name: getattr(self, name) for name in _SAME_NAMES}
         given["max_tokens"] = self.max_completion_tokens or self.max_tokens
         if self.logprobs:
             given["top_logprobs"] = self.top_logprobs or 0
-        if self.tool_choice not in (None, "auto", "none"):
-            raise UnsupportedParameterError(
-                "tool_choice can be 'auto' or 'none' here", hint="leave it out"
-            )
-        if self.tool_choice == "none":
-            given.pop("tools")
         if self.response_format == {"type": "text"}:
             given.pop("response_format")
         if self.edge_llm is not None:
-            given |= self.edge_llm.model_dump()
+            given |= _present(self.edge_llm.model_dump())
+        if self.structured_outputs is not None:
+            given |= _present(self.structured_outputs.options())
         return {name: value for name, value in given.items() if value is not None}
+
+
+def _present(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 _SAME_NAMES = (
@@ -101,6 +144,8 @@ _SAME_NAMES = (
     "stop",
     "logit_bias",
     "tools",
+    "tool_choice",
+    "parallel_tool_calls",
     "response_format",
 )
 

@@ -21,7 +21,7 @@ from edge_llm.config import EdgeConfig
 from edge_llm.engine.request import EngineRequest, SequenceEvent
 from edge_llm.errors import ContextLengthExceededError
 from edge_llm.evaluate.auroc import auroc as area_under_curve
-from edge_llm.prompt.call_formats import ParsedToolCall
+from edge_llm.prompt.calls.base import ParsedToolCall
 from edge_llm.prompt.parse import OutputParser, TextDelta
 from edge_llm.runtime.local import LocalModel, LocalRun, load_local_model
 from edge_llm.types import SamplingParams

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_llm.prompt.call_formats import ParsedToolCall
+from edge_llm.prompt.calls.base import ParsedToolCall
 from edge_llm.prompt.parse import (
     OutputParser,
     ReasoningDelta,
     Segment,
     TextDelta,
-    spoken_summary,
 )
+from edge_llm.prompt.spoken import spoken_summary
 
 CALL = '<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>'
 F = ParsedToolCall("f", {"a": 1})

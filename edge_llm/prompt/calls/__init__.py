@@ -1,0 +1,1 @@
+"""How the families of models spell tool calls: one file each, found through `registry`."""

@@ -1,0 +1,1 @@
+"""Functions that a model may call: described, checked, executed, and their results told back."""
