@@ -1,8 +1,8 @@
-"""What is asked for in `bench_tools`, and the engine that answers: one call of a home, several ways.
+"""What is asked for in `bench_tools`, and the engine that answers: one call of a home.
 
-A model with random weights writes nothing that anybody would. Where both sides are to write the same
-bytes, both are steered by the same `logit_bias` towards the tokens of `TARGET`, longer ones more, so
-that each spells as a trained model would; the grammar is the same, and so is the number of decisions.
+A model with random weights writes nothing that anybody would. Where both sides are to write the
+same bytes, both are steered by the same `logit_bias` towards the tokens of `TARGET`, longer ones
+more, so that each spells as a trained model would; the grammar is the same for both.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from edge_llm.constrain.grammar import Grammar, JsonSchema
 from edge_llm.engine.engine import Engine
 from edge_llm.engine.request import EngineRequest
 from edge_llm.prompt.chat_template import ChatTemplate
+from edge_llm.prompt.encode import PromptEncoder
 from edge_llm.types import SamplingParams
 
 NAMES = ("light_on", "light_off", "set_brightness", "set_temperature")
@@ -50,14 +51,14 @@ day ::= [1-9] [0-9]? [0-9]? | "1" ([0-3] [0-9] [0-9] | "4" ([0-3] [0-9] | "40"))
 """.strip()  # noqa: E501
 """The same language in llama.cpp's words, as compact as ours."""
 
-TARGET = '{"name":"set_brightness","area":"kitchen","brightness":44,"minutes":444}'
-"""One digit only, so that steering need not know which number it is in."""
+TARGET = '{"name":"set_brightness","area":"kitchen","brightness":4,"minutes":4}'
+"""One digit, so that steering need not know which number it is in."""
 
-STEER = 30.0
+STEER = 8.0
 """Added to a token's logit for each of its characters."""
 
 SYSTEM = (
-    "You control a home. Answer with one call as JSON: name, area, brightness in percent and minutes. "
+    "You control a home. Answer with one call as JSON: name, area, brightness in percent, minutes. "
     f"Names: {', '.join(NAMES)}. Areas: {', '.join(AREAS)}."
 )
 """Stays in both sides' prefix caches."""
@@ -97,7 +98,8 @@ class Ours:
         self.engine = Engine(load_backend(model, config))
         source = self.engine.backend.info.chat_template
         assert source is not None, "the model has a template"
-        self._template = ChatTemplate(source)
+        tokenizer = self.engine.backend.tokenizer
+        self._encoder = PromptEncoder(tokenizer, ChatTemplate.for_tokenizer(source, tokenizer))
 
     def ask(
         self,
@@ -107,7 +109,8 @@ class Ours:
     ) -> Answered:
         """The answer to a conversation, statistics of every token on, as they are by default."""
         started = time.perf_counter()
-        request = EngineRequest(self._encode(asked), params, grammar=grammar, statistics=NUM_TOP)
+        prompt = self._encoder.encode(asked).token_ids
+        request = EngineRequest(prompt, params, grammar=grammar, statistics=NUM_TOP)
         self.engine.add_request(request)
         text, num_tokens, num_forced, is_whole = "", 0, 0, False
         while self.engine.has_work:
@@ -131,9 +134,6 @@ class Ours:
     def close(self) -> None:
         """Free the model."""
         self.engine.close()
-
-    def _encode(self, asked: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
-        raise NotImplementedError
 
 
 def greedy(max_tokens: int, bias: Mapping[int, float] | None = None) -> SamplingParams:

@@ -14,6 +14,7 @@ from edge_llm.cli.output import create_printer, printable
 from edge_llm.config import merge_sampling
 from edge_llm.errors import ConfigError
 from edge_llm.runtime.llm import EdgeLLM
+from edge_llm.runtime.structured.form import parse_form
 from edge_llm.types import Answer, SamplingOptions, SamplingParams
 
 
@@ -78,6 +79,9 @@ def _check_early(request_options: Mapping[str, Any]) -> None:
     """Refuse a wrong value before the seconds that loading a model takes."""
     sampling = {k: v for k, v in request_options.items() if k in SamplingOptions.__annotations__}
     merge_sampling(SamplingParams(), sampling)
+    form = parse_form(dict(request_options))
+    if form is not None:
+        form.prepare()
 
 
 def _read_prompt(prompt: str | None) -> str:
