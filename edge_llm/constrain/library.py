@@ -46,7 +46,7 @@ class Vocabulary:
         self.eos_token_id = min(special & tokenizer.eog_ids)
         self.bos_token_id = tokenizer.bos_id
         self.special_token_ids = sorted(special)
-        self.tokens = [tokenizer.token_bytes(i) for i in range(tokenizer.vocab_size)]
+        self.tokens = tokenizer.all_token_bytes()
         for token_id in special:
             self.tokens[token_id] = SPECIAL + self.tokens[token_id]
 
@@ -56,7 +56,9 @@ class Vocabulary:
 
 
 def create_vocabulary(tokenizer: Tokenizer) -> Any:
-    """The library's `LLTokenizer`: built once for a model, a second for 152k tokens.
+    """The library's `LLTokenizer`, built once for a model.
+
+    It takes 0.8 s of one core and 70 MB for 152k tokens, 0.1 s and a few MB for 32k.
 
     Raises:
         GrammarError: the vocabulary has no token to end an answer with.
@@ -67,7 +69,10 @@ def create_vocabulary(tokenizer: Tokenizer) -> Any:
             hint="set its end of turn in the model's files",
         )
     with translated():
-        return _library().LLTokenizer(Vocabulary(tokenizer), eos_token=sorted(tokenizer.eog_ids))
+        wrapped = Vocabulary(tokenizer)
+        made = _library().LLTokenizer(wrapped, eos_token=sorted(tokenizer.eog_ids))
+        wrapped.tokens.clear()  # the library has its own copy
+        return made
 
 
 def create_matcher(vocabulary: Any, grammar: str) -> Any:

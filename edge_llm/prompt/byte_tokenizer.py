@@ -78,6 +78,10 @@ class ByteTokenizer:
             )
         return self._pieces[token_id]
 
+    def all_token_bytes(self) -> list[bytes]:
+        """The bytes of each token in turn."""
+        return list(self._pieces)
+
 
 def _utf8(text: str) -> bytes:
     # utf-16 joins a pair of surrogates and replaces a lone one.

@@ -144,6 +144,10 @@ class HFTokenizer:
             piece = self._pieces[token_id] = self._read_piece(token_id)
         return piece
 
+    def all_token_bytes(self) -> list[bytes]:
+        """The bytes of each token in turn."""
+        return [self.token_bytes(token_id) for token_id in range(self.vocab_size)]
+
     def _read_piece(self, token_id: int) -> bytes:
         special = self._specials.get(token_id)
         if special is not None and special.kind is TokenKind.CONTROL:

@@ -55,6 +55,10 @@ class Vocabulary(Protocol):
 class Tokenizer(Vocabulary, Protocol):
     """A loaded vocabulary: text to token ids and back. Safe to call from any thread."""
 
+    def all_token_bytes(self) -> list[bytes]:
+        """What `token_bytes` gives for each token of the vocabulary in turn, read in one go."""
+        ...
+
     adds_space_prefix: bool
     """Whether text at the start, or after a special token, gets a leading space (SentencePiece)."""
 
