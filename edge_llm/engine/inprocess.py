@@ -74,7 +74,7 @@ class InProcessHost(ModelHost):
             visible_tokens=marker_ids(
                 backend.tokenizer, self._encoder.format, self._encoder.reasoning
             ),
-            supports_tools=self._encoder.template.supports_tools,
+            supports_tools=self._encoder.tool_places.is_native,
             call_format=self._encoder.format.name,
             reasoning=self._encoder.reasoning.name,
             unsure_token_id=find_special(backend.tokenizer, backend.info.unsure_token),

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edge_llm.errors import ChatTemplateError, UnsupportedParameterError
+from edge_llm.errors import ChatTemplateError
 from edge_llm.prompt.calls.base import CallFormat
 from edge_llm.prompt.calls.evidence import format_of
 from edge_llm.prompt.calls.reasoning import Reasoning, find_reasoning
@@ -26,6 +26,7 @@ from edge_llm.prompt.messages import (
 )
 from edge_llm.prompt.shield import Shield, protected_tokens
 from edge_llm.prompt.tokenizer import SpecialToken, Tokenizer, TokenKind
+from edge_llm.prompt.tool_places import ToolPlaces, find_places
 
 __all__ = ["EncodedPrompt", "PromptEncoder", "messages_from"]
 
@@ -50,6 +51,7 @@ class PromptEncoder:
         self._template = template
         self._format = format_of(template)
         self._reasoning = find_reasoning(template.source)
+        self._places = find_places(template, self._format)
         self._partitioner = Partitioner(tokenizer.special_tokens)
         self._shield = Shield(
             [token.text for token in protected],
@@ -78,6 +80,11 @@ class PromptEncoder:
         return self._format
 
     @property
+    def tool_places(self) -> ToolPlaces:
+        """What the template can do with tools."""
+        return self._places
+
+    @property
     def reasoning(self) -> Reasoning:
         """How the model sets its thoughts apart."""
         return self._reasoning
@@ -92,20 +99,20 @@ class PromptEncoder:
 
         Raises:
             InvalidParameterError: a message, a tool or an option is malformed.
-            UnsupportedParameterError: the model cannot take tools, or content that is not text.
+            UnsupportedParameterError: content is not text.
             ChatTemplateError: the template refused the messages.
         """
-        prepared = self._prepare(messages)
         if tools:
             check_tools(tools)
-            if not self._template.supports_tools:
-                raise UnsupportedParameterError("the model's chat template has no place for tools")
+        prepared = self._prepare(messages, tools)
+        if tools and self._places.place == "xml_tools":
+            template_options = {"xml_tools": list(tools), **template_options}
         untrusted = [prepared, list(tools or ()), template_options]
         sentinel = self._shield.pick_sentinel(
             [self._template.source, self._template.bos_token, *_strings(untrusted)]
         )
         shielded = self._render(
-            [self._cover_message(message, sentinel) for message in prepared],
+            self._cover_messages(prepared, sentinel),
             self._shield.cover(list(tools), sentinel) if tools else None,
             self._shield.cover(template_options, sentinel),
         )
@@ -118,18 +125,24 @@ class PromptEncoder:
             opens_thinking=text.rstrip().endswith(self._reasoning.open.rstrip()),
         )
 
-    def _prepare(self, messages: Sequence[Mapping[str, Any]]) -> list[Message]:
-        prepared = normalize_messages(messages)
+    def _prepare(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None
+    ) -> list[Message]:
+        prepared = self._places.prepare(normalize_messages(messages), tools)
         if prepared[0]["role"] == "system" and not self._template.supports_system:
             prepared = _fold_system(prepared)
         return prepared
 
+    def _cover_messages(self, messages: Sequence[Message], sentinel: str) -> list[Message]:
+        covered = self._places.finish([self._cover_message(one, sentinel) for one in messages])
+        if self._template.needs_content_parts:
+            for message in covered:
+                message["content"] = [{"type": "text", "text": message["content"]}]
+        return covered
+
     def _cover_message(self, message: Message, sentinel: str) -> Message:
         rest = {key: value for key, value in message.items() if key != "role"}
-        covered: Message = {"role": message["role"], **self._shield.cover(rest, sentinel)}
-        if self._template.needs_content_parts:
-            covered["content"] = [{"type": "text", "text": covered["content"]}]
-        return covered
+        return {"role": message["role"], **self._shield.cover(rest, sentinel)}
 
     def _render(
         self, messages: list[Message], tools: list[Message] | None, options: dict[str, Any]
