@@ -83,10 +83,11 @@ def test_tool_calls_come_as_calls() -> None:
     from edge_llm.prompt.chat_template import CHATML
 
     template = CHATML.replace("{%", "{% if tools %}{{ tools }}{% endif %}{%", 1)
-    tool = {"type": "function", "function": {"name": "light", "parameters": {}}}
+    names = ("light", "door")
+    tools = [{"type": "function", "function": {"name": one, "parameters": {}}} for one in names]
 
     with served(SpokenBackend(calls, chat_template=template)) as url, edge_llm.connect(url) as llm:
-        chunks = list(llm.stream("hello", tools=[tool]))
+        chunks = list(llm.stream("hello", tools=tools))
 
     answer = chunks[-1].answer
     assert answer is not None
