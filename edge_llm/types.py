@@ -69,6 +69,8 @@ class ConversationOptions(SamplingOptions, total=False):
     """`auto` (the default with tools), `none`, `required`, or the one tool that must be called."""
     parallel_tool_calls: bool | None
     """False: at most one call in an answer. By default as many as the model wants."""
+    thinking_budget: int | None
+    """After so many tokens of thoughts a reasoning model is made to answer."""
     top_logprobs: int | None
     """Report the log-probability of each token and of so many most likely ones, 0 to 20."""
     overflow: Overflow | None
@@ -416,7 +418,7 @@ class Chunk:
     tool_call: ToolCall | None = None
     """A whole call, once it is certain."""
     tool_call_delta: ToolCallDelta | None = None
-    """A piece of a call. Pieces come before their whole `tool_call`, the last one with it."""
+    """A piece of a call. All pieces of a call come before the whole of it, or with it."""
     logprobs: tuple[TokenLogprob, ...] = ()
     """Of the tokens that came since the last chunk, where they were asked for."""
     answer: Answer | None = None

@@ -138,6 +138,7 @@ class CloudRequest:
     stop: Sequence[str] = field(default=(), repr=False)
     tools: Sequence[Mapping[str, Any]] | None = field(default=None, repr=False)
     tool_choice: str | Mapping[str, Any] | None = field(default=None, repr=False)
+    parallel_tool_calls: bool | None = None
     response_format: Mapping[str, Any] | None = field(default=None, repr=False)
     structured_outputs: Mapping[str, Any] | None = field(default=None, repr=False)
     """`regex`, `choice` or `grammar`, for endpoints that take them."""

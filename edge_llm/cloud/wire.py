@@ -20,6 +20,7 @@ _SAME_NAMES = (
     "frequency_penalty",
     "seed",
     "tool_choice",
+    "parallel_tool_calls",
     "response_format",
     "structured_outputs",
 )

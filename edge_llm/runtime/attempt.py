@@ -5,10 +5,14 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Mapping
 
 from edge_llm.engine.host import ModelFacts
 from edge_llm.engine.request import EngineRequest, SequenceEvent
 from edge_llm.errors import EdgeLLMError
+from edge_llm.prompt.calls.base import OfferedTool
+from edge_llm.prompt.calls.reasoning import reasoning_named
+from edge_llm.prompt.calls.registry import format_named
 from edge_llm.prompt.parse import OutputParser, ReasoningDelta
 from edge_llm.routing.base import Refusal
 from edge_llm.runtime.local import LocalModel, LocalRun
@@ -137,13 +141,23 @@ class LocalAttempt(TierAttempt):
         *,
         opens_thinking: bool = False,
         shows_logprobs: bool = False,
+        tools: Mapping[str, OfferedTool] | None = None,
     ) -> None:
         super().__init__(tier, model.facts.name)
         self._model = model
         self._facts: ModelFacts = model.facts
         self._request = request
         self._shows_logprobs = shows_logprobs
-        self._parser = OutputParser(starts_in_thinking=opens_thinking)
+        format = format_named(self._facts.call_format)
+        self.transcript = Transcript(id_length=format.id_length)
+        self._parser = OutputParser(
+            starts_in_thinking=opens_thinking,
+            format=format,
+            reasoning=reasoning_named(self._facts.reasoning),
+            tools=tools,
+            # Nothing that a grammar leads can turn out to be no call after all.
+            is_live=request.grammar is not None,
+        )
         self._thinks = opens_thinking
         self._has_begun = False
         self._run: LocalRun | None = None
@@ -165,6 +179,7 @@ class LocalAttempt(TierAttempt):
         said: list[Said] = list(self._parser.add(event.text))
         if event.finish_reason is not None:
             said += self._parser.finish()
+            self.transcript.has_cut_call = self._parser.has_unfinished_call
         is_answer = self._is_answer(event, said)
         return Piece(
             said=tuple(said),

@@ -15,6 +15,7 @@ from edge_llm.privacy import PrivacyLabel, effective_label
 from edge_llm.prompt.messages import messages_from
 from edge_llm.routing.base import Need
 from edge_llm.routing.capability import LANGUAGE
+from edge_llm.runtime.call_options import NO_CALLS, CallOptions, parse_call_options
 from edge_llm.runtime.hold import NO_HOLD, Hold, parse_hold
 from edge_llm.runtime.structured.form import Form, parse_form
 from edge_llm.types import (
@@ -34,6 +35,10 @@ class ChatRequest:
     sampling: Mapping[str, Any]
     """Options of `SamplingOptions` that the caller set; the rest is each model's own."""
     tools: Sequence[Mapping[str, Any]] | None = field(default=None, repr=False)
+    calls: CallOptions = field(default=NO_CALLS, repr=False)
+    """The same tools, checked, and whether they may or must be called."""
+    thinking_budget: int | None = None
+    """How many tokens a reasoning model may think; None: as long as an answer has room."""
     top_logprobs: int | None = None
     overflow: Overflow = "error"
     label: PrivacyLabel = PrivacyLabel.LOCAL_ONLY
@@ -102,9 +107,13 @@ def parse_request(
         value = rest.pop(name, None)
         return default if value is None else value
 
+    tools = pop("tools")
+    calls = parse_call_options(tools, pop("tool_choice"), rest.pop("parallel_tool_calls", None))
     request = ChatRequest(
         messages=_with_system(messages, pop("system"), config.system_prompt),
-        tools=pop("tools"),
+        tools=tools,
+        calls=calls,
+        thinking_budget=_checked_budget(pop("thinking_budget")),
         top_logprobs=_checked_top_logprobs(pop("top_logprobs")),
         overflow=checked_overflow(pop("overflow"), config.overflow),
         label=_label(pop("privacy"), config),
@@ -192,6 +201,12 @@ def _checked_top_logprobs(top_logprobs: object) -> int | None:
             f"top_logprobs must be None or 0 to {MAX_TOP_LOGPROBS}, not {top_logprobs!r}"
         )
     return top_logprobs
+
+
+def _checked_budget(value: object) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    raise InvalidParameterError(f"thinking_budget must be 0 or more tokens, not {value!r}")
 
 
 def _checked_validator(value: object) -> Validator | None:

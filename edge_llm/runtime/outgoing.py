@@ -69,6 +69,10 @@ class Door:
             max_tokens=extra.max_tokens or request.max_tokens,
             stop=_stop(request.sampling.get("stop")),
             tools=None if extra.is_plain else request.tools or None,
+            tool_choice=request.calls.choice if request.tools and not extra.is_plain else None,
+            parallel_tool_calls=(
+                request.calls.parallel if request.tools and not extra.is_plain else None
+            ),
             response_format=None if form is None else form.response_format,
             structured_outputs=None if form is None else form.structured_outputs,
             top_logprobs=None if extra.is_plain else request.top_logprobs,

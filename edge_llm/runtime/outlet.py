@@ -73,9 +73,14 @@ class Outlet:
         """How many of the held chunks may go; the last of them may have been cut in two."""
         if self._is_strict:
             return 0
-        calls = (i for i, chunk in enumerate(draft.held) if chunk.tool_call is not None)
         # Acting on a call cannot be taken back: it waits for the end of the answer, and so does
-        # what comes after it.
+        # what comes after it. Pieces of it may be seen where no other tier can answer instead.
+        calls = (
+            i
+            for i, chunk in enumerate(draft.held)
+            if chunk.tool_call is not None
+            or (chunk.tool_call_delta is not None and not draft.is_free)
+        )
         most = next(calls, len(draft.held))
         if draft.is_free or self._hold.kind == "none":
             return most

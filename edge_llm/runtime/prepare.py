@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from edge_llm.config import merge_sampling
+from edge_llm.constrain.calls.answer import Thoughts, answer_grammar
+from edge_llm.constrain.grammar import Grammar
 from edge_llm.engine.host import ModelFacts
 from edge_llm.engine.request import EngineRequest
 from edge_llm.errors import ContextLengthExceededError
 from edge_llm.prompt.calls.reasoning import reasoning_named
+from edge_llm.prompt.calls.registry import format_named
 from edge_llm.prompt.thinking import ThinkingBudget, thinking_share
 from edge_llm.runtime.chat_request import ChatRequest
 from edge_llm.runtime.conversation import FittedPrompt, fit_conversation
 from edge_llm.runtime.local import LocalModel
 from edge_llm.runtime.passages import shorten
-from edge_llm.runtime.structured.thoughts import after_thoughts
 from edge_llm.types import Message, SamplingParams
 
 
@@ -53,13 +55,10 @@ def prepare(
         max_model_len=facts.max_model_len,
         overflow=request.overflow,
     )
-    plain = _engine_request(facts, fitted, params)
-    if request.form is not None:
-        grammar = request.form.grammar
-        if facts.thinking_close is not None:
-            reasoning = reasoning_named(facts.reasoning)
-            grammar = after_thoughts(grammar, reasoning, fitted.prompt.opens_thinking)
-        plain = replace(plain, grammar=grammar)
+    plain = replace(
+        _engine_request(facts, fitted, params, request.thinking_budget),
+        grammar=_grammar(facts, request, opens_thinking=fitted.prompt.opens_thinking),
+    )
     return Prepared(_with_statistics(plain, facts, request.top_logprobs, measures), fitted)
 
 
@@ -86,8 +85,24 @@ _SHARES = (0.8, 0.6, 0.45, 0.3, 0.2, 0.1, 0.05, 0.0)
 """Parts of what may go that are kept, tried in turn."""
 
 
+def _grammar(facts: ModelFacts, request: ChatRequest, *, opens_thinking: bool) -> Grammar | None:
+    """What the answer has to look like; None where anything will do."""
+    rules = request.calls.rules
+    text = None if request.form is None else request.form.grammar
+    if rules is None and text is None:
+        return None
+    thoughts: Thoughts = "open" if opens_thinking else "possible"
+    return answer_grammar(
+        format_named(facts.call_format),
+        rules,
+        reasoning=reasoning_named(facts.reasoning),
+        thoughts="none" if facts.thinking_close is None else thoughts,
+        text=text,
+    )
+
+
 def _engine_request(
-    facts: ModelFacts, fitted: FittedPrompt, params: SamplingParams
+    facts: ModelFacts, fitted: FittedPrompt, params: SamplingParams, thinking_budget: int | None
 ) -> EngineRequest:
     prompt = fitted.prompt
     room = facts.max_model_len - len(prompt.token_ids)
@@ -95,10 +110,14 @@ def _engine_request(
     closing_ids = facts.thinking_close
     constraint = None
     if closing_ids is not None:
+        reasoning = reasoning_named(facts.reasoning)
+        share = thinking_share(max_tokens, len(closing_ids))
         constraint = ThinkingBudget(
-            max_tokens=thinking_share(max_tokens, len(closing_ids)),
+            max_tokens=share if thinking_budget is None else min(share, thinking_budget),
             closing_ids=closing_ids,
             starts_in_thinking=prompt.opens_thinking,
+            open=reasoning.open,
+            close=reasoning.close,
         )
     return EngineRequest(
         token_ids=tuple(prompt.token_ids),

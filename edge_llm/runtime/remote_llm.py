@@ -47,6 +47,7 @@ from edge_llm.runtime.llm import BackgroundLoop, EdgeLLM, shut_down
 from edge_llm.runtime.reading import read_answer
 from edge_llm.runtime.structured.form import parse_form
 from edge_llm.runtime.structured.value import with_type, with_value, without_type
+from edge_llm.runtime.transcript import whole_delta
 from edge_llm.types import Chunk, Message, RequestOptions, ToolCall
 
 PATIENCE = Timeouts(connect_s=5.0, read_s=900.0, total_s=86_400.0)
@@ -62,6 +63,8 @@ _OPENAI_OPTIONS = (
     "frequency_penalty",
     "seed",
     "tools",
+    "tool_choice",
+    "parallel_tool_calls",
     "response_format",
     "top_logprobs",
 )
@@ -306,7 +309,8 @@ class _Calls:
                 f"{self._endpoint!r} sent a call whose arguments are no JSON object",
                 endpoint=self._endpoint,
             )
-        yield Chunk(tool_call=ToolCall(first.id, first.name, arguments))
+        call = ToolCall(first.id, first.name, arguments)
+        yield Chunk(tool_call=call, tool_call_delta=whole_delta(first.index, call))
 
 
 def _endpoint(url: str, key_env: str | None, trust: Trust | None) -> Endpoint:

@@ -207,6 +207,7 @@ class Starter:
             prepared.request,
             opens_thinking=prepared.fitted.prompt.opens_thinking,
             shows_logprobs=self._request.top_logprobs is not None,
+            tools=self._request.calls.by_name,
         )
         attempt.dropped_messages = prepared.fitted.dropped_messages
         attempt.compressed_tokens = prepared.compressed_tokens
@@ -229,14 +230,15 @@ class Starter:
     async def verify(self, attempt: TierAttempt) -> None:
         """Look at a whole answer for what is wrong with its form or its calls."""
         expected = self.standards.expected
-        if expected.form is not None or attempt.transcript.calls:
+        said = attempt.transcript
+        if expected.form is not None or said.calls or said.has_cut_call:
             await asyncio.to_thread(self.verify_now, attempt)
 
     def verify_now(self, attempt: TierAttempt) -> None:
         """As `verify`; blocks for a second at most."""
         said = attempt.transcript
         attempt.violation = self.standards.expected.violation(
-            said.text, said.calls, said.finish_reason
+            said.text, said.calls, said.finish_reason, has_cut_call=said.has_cut_call
         )
 
     def observe(self, answered: TierAttempt, answer: Answer) -> None:

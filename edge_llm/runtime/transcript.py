@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from edge_llm.engine.request import SequenceEvent
-from edge_llm.prompt.calls.base import ParsedToolCall
+from edge_llm.prompt.calls.base import CallArguments, CallStart, ParsedToolCall
 from edge_llm.prompt.parse import ReasoningDelta, Segment, TextDelta
 from edge_llm.prompt.spoken import spoken_summary
-from edge_llm.types import Chunk, FinishReason, TokenLogprob, TokenStatistics, ToolCall
+from edge_llm.types import (
+    Chunk,
+    FinishReason,
+    TokenLogprob,
+    TokenStatistics,
+    ToolCall,
+    ToolCallDelta,
+)
+
+LONG_ID = 29
+"""`call_` and 24 characters, as OpenAI's are."""
 
 Said: TypeAlias = Segment | ToolCall
 """A piece of an answer; a `ToolCall` brings its own id."""
@@ -36,7 +47,12 @@ class Piece:
 class Transcript:
     """Collects one tier's answer; the unstreamed answer is the collected stream."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, id_length: int = LONG_ID) -> None:
+        """`id_length`: of the ids that calls get here, see `CallFormat.id_length`."""
+        self._id_length = id_length
+        self._begun: ToolCallDelta | None = None  # the call that is being written
+        self.has_cut_call = False
+        """Whether it ended in the middle of a call."""
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._logprobs: list[TokenLogprob] | None = None
@@ -88,11 +104,28 @@ class Transcript:
             case ReasoningDelta(text):
                 self._reasoning.append(text)
                 return Chunk(reasoning=text)
+            case CallStart(name):
+                self._begun = ToolCallDelta(len(self.calls), self._new_id(), name)
+                return Chunk(tool_call_delta=self._begun)
+            case CallArguments(text):
+                return Chunk(tool_call_delta=ToolCallDelta(len(self.calls), arguments=text))
             case ParsedToolCall(name, arguments):
-                return self._collect(ToolCall(f"call_{uuid.uuid4().hex[:24]}", name, arguments))
+                begun, self._begun = self._begun, None
+                call_id = self._new_id() if begun is None else begun.id or ""
+                return self._finish_call(ToolCall(call_id, name, arguments), begun)
             case ToolCall():
-                self.calls.append(said)
-                return Chunk(tool_call=said)
+                return self._finish_call(said, None)
+
+    def _finish_call(self, call: ToolCall, begun: ToolCallDelta | None) -> Chunk:
+        self.calls.append(call)
+        if begun is not None:
+            return Chunk(tool_call=call)
+        return Chunk(tool_call=call, tool_call_delta=whole_delta(len(self.calls) - 1, call))
+
+    def _new_id(self) -> str:
+        text = uuid.uuid4().hex
+        short = self._id_length < LONG_ID
+        return text[: self._id_length] if short else "call_" + text[: self._id_length - 5]
 
     def _finish(self, finish_reason: FinishReason) -> Iterable[Chunk]:
         if self.calls and not self.text.strip():
@@ -101,6 +134,12 @@ class Transcript:
         if self.calls and finish_reason == "stop":
             finish_reason = "tool_calls"
         self.finish_reason = finish_reason
+
+
+def whole_delta(index: int, call: ToolCall) -> ToolCallDelta:
+    """A whole call as the one piece of it."""
+    arguments = json.dumps(dict(call.arguments), ensure_ascii=False)
+    return ToolCallDelta(index, call.id, call.name, arguments)
 
 
 def token_logprobs(event: SequenceEvent, *, hidden: Set[int]) -> Iterator[TokenLogprob]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
@@ -103,11 +103,11 @@ async def _send_stream(
 ) -> None:
     frame = _frame("chat.completion.chunk", f"chatcmpl-{time.time_ns():x}", request.model)
     role: dict[str, Any] = {"role": "assistant"}
-    num_calls = 0
     async for chunk in chunks:
-        delta, num_calls = _delta(chunk, num_calls)
-        if delta or chunk.logprobs:
-            await events.event({**frame, "choices": [_choice(role | delta, chunk)]})
+        deltas = list(_deltas(chunk)) or ([{}] if chunk.logprobs else [])
+        for number, delta in enumerate(deltas):
+            shown = chunk if number == 0 else Chunk()
+            await events.event({**frame, "choices": [_choice(role | delta, shown)]})
             role = {}
         if chunk.answer is not None:
             last = {**frame, "model": chunk.answer.model, "edge_llm": chunk.answer.to_dict()}
@@ -120,17 +120,25 @@ async def _send_stream(
     await events.end()
 
 
-def _delta(chunk: Chunk, num_calls: int) -> tuple[dict[str, Any], int]:
-    """What a chunk adds, and how many calls there are then."""
+def _deltas(chunk: Chunk) -> Iterator[dict[str, Any]]:
+    """What a chunk adds: of a call its name first, then its arguments, as OpenAI sends them."""
     delta: dict[str, Any] = {}
     if chunk.text:
         delta["content"] = chunk.text
     if chunk.reasoning:
         delta["reasoning_content"] = chunk.reasoning
-    if chunk.tool_call is not None:
-        delta["tool_calls"] = [{"index": num_calls, **_call(chunk.tool_call)}]
-        num_calls += 1
-    return delta, num_calls
+    if delta:
+        yield delta
+    piece = chunk.tool_call_delta
+    if piece is None:
+        return
+    if piece.name is not None:
+        function = {"name": piece.name, "arguments": ""}
+        begun = {"index": piece.index, "id": piece.id, "type": "function", "function": function}
+        yield {"tool_calls": [begun]}
+    if piece.arguments:
+        more = {"index": piece.index, "function": {"arguments": piece.arguments}}
+        yield {"tool_calls": [more]}
 
 
 def _choice(delta: dict[str, Any], chunk: Chunk) -> dict[str, Any]:

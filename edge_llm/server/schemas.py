@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edge_llm.errors import InvalidParameterError, UnsupportedParameterError
+from edge_llm.errors import InvalidParameterError
 
-IGNORED = frozenset({"metadata", "parallel_tool_calls", "service_tier", "store", "user"})
+IGNORED = frozenset({"metadata", "service_tier", "store", "user"})
 """Members that standard clients send and that change nothing here."""
 
 
@@ -82,6 +82,7 @@ class Extras(BaseModel):
     tags: list[str] | None = None
     language: str | None = None
     deferred: bool | None = None
+    thinking_budget: int | None = None
     regex: str | None = None
     choice: list[str] | None = None
     grammar: str | None = None
@@ -110,26 +111,17 @@ class ChatCompletionRequest(BaseModel):
     top_logprobs: int | None = None
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
     response_format: dict[str, Any] | None = None
     structured_outputs: StructuredOutputs | None = None
     edge_llm: Extras | None = None
 
     def options(self) -> dict[str, Any]:
-        """The keyword options of the runtime that this means.
-
-        Raises:
-            UnsupportedParameterError: `tool_choice` asks for what nobody here can force.
-        """
+        """The keyword options of the runtime that this means."""
         given = {name: getattr(self, name) for name in _SAME_NAMES}
         given["max_tokens"] = self.max_completion_tokens or self.max_tokens
         if self.logprobs:
             given["top_logprobs"] = self.top_logprobs or 0
-        if self.tool_choice not in (None, "auto", "none"):
-            raise UnsupportedParameterError(
-                "tool_choice can be 'auto' or 'none' here", hint="leave it out"
-            )
-        if self.tool_choice == "none":
-            given.pop("tools")
         if self.response_format == {"type": "text"}:
             given.pop("response_format")
         if self.edge_llm is not None:
@@ -152,6 +144,8 @@ _SAME_NAMES = (
     "stop",
     "logit_bias",
     "tools",
+    "tool_choice",
+    "parallel_tool_calls",
     "response_format",
 )
 

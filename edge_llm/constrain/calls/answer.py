@@ -44,7 +44,7 @@ class CallRules:
 
 def answer_grammar(
     format: CallFormat,
-    rules: CallRules,
+    rules: CallRules | None,
     *,
     reasoning: Reasoning = THINK,
     thoughts: Thoughts = "none",
@@ -52,13 +52,17 @@ def answer_grammar(
 ) -> Grammar:
     """What an answer has to look like; `text` is what it must be where it does not call.
 
+    Without `rules` there are no calls, and there must be a `text`.
     `required` begins with a call as soon as thoughts are over. Otherwise the model speaks freely
     until it writes the marker of a call. `none` forbids the markers.
 
     Raises:
         GrammarError: no grammar is known for the family.
     """
-    answer = _answer(format, rules, text)
+    if rules is not None:
+        answer = _answer(format, rules, text)
+    else:
+        answer = concat(spell(format.words_open, format.markers), text or FreeText())
     if reasoning is HARMONY:
         return concat(_harmony_thoughts(), answer)
     end = Marker(reasoning.close)

@@ -37,9 +37,19 @@ class Expected:
             self.form.prepare()
 
     def violation(
-        self, text: str, calls: Sequence[ToolCall], finish_reason: FinishReason | None
+        self,
+        text: str,
+        calls: Sequence[ToolCall],
+        finish_reason: FinishReason | None,
+        *,
+        has_cut_call: bool = False,
     ) -> Violation | None:
-        """What is wrong with a whole answer; None where nothing is. Blocks for a second at most."""
+        """What is wrong with a whole answer; None where nothing is. Blocks for a second at most.
+
+        `has_cut_call`: it ended in the middle of a call.
+        """
+        if has_cut_call and self.tools is not None:
+            return Violation("$", "length", "the answer was cut off in the middle of a call")
         if not calls:
             return None if self.form is None else self.form.violation(text, finish_reason)
         return next(filter(None, map(self._call_violation, calls)), None)
