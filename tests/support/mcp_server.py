@@ -12,7 +12,7 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
 
-server = MCPServer("house")
+server: Any = MCPServer("house")
 lamps: dict[str, bool] = {}
 
 

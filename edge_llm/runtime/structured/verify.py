@@ -87,9 +87,11 @@ def rejected(violation: Violation) -> AnswerRejectedError:
     """The error that tells a caller why there is no answer."""
     if violation.keyword == "length":
         return TruncatedAnswerError(violation.message, hint="raise max_tokens, or ask for less")
+    is_call = not violation.path.startswith("$")
+    wanted = "a call that its tool takes" if is_call else "an answer of the form that was asked for"
     return InvalidAnswerError(
-        f"no tier gave an answer of the form that was asked for: {violation.shown}",
-        hint="ask again, or allow a tier with the capability 'json_schema'",
+        f"no tier gave {wanted}: {violation.shown}",
+        hint="ask again, or allow a tier with a larger model",
         path=violation.path,
         keyword=violation.keyword,
     )

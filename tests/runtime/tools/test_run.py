@@ -191,7 +191,7 @@ def test_only_what_is_approved_happens() -> None:
 
     def approve(call: ToolCall) -> bool:
         asked.append(call)
-        return call.arguments["door"] == "garden"
+        return bool(call.arguments["door"] == "garden")
 
     both = called("unlock", door="front") + called("unlock", door="garden")
     with fake_runtime(TurnsBackend(both, "Done.")) as llm:
