@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeAlias
 
 from benchmarks.random_model import Shape, cache_file, cached_model
 
-Program: TypeAlias = Literal["llama-bench", "llama-batched-bench", "llama-quantize"]
+Program: TypeAlias = Literal["llama-bench", "llama-batched-bench", "llama-quantize", "llama-server"]
 Quantization: TypeAlias = Literal["Q4_0", "Q4_K_M"]
 
 BATCH = 512
@@ -29,16 +29,17 @@ def why_absent(*programs: Program) -> str | None:
     folder = os.environ.get("EDGE_LLM_PEERS")
     if not folder:
         return "EDGE_LLM_PEERS is not set"
-    missing = [name for name in programs if not _path(name).is_file()]
+    missing = [name for name in programs if not program_path(name).is_file()]
     return f"{', '.join(missing)} not in {folder}/bin" if missing else None
 
 
-def _path(program: Program) -> Path:
+def program_path(program: Program) -> Path:
+    """Where a program lies, whether it does or not."""
     return Path(os.environ.get("EDGE_LLM_PEERS", "")) / "bin" / program
 
 
 def _run(program: Program, *arguments: object) -> str:
-    command = [str(_path(program)), *map(str, arguments)]
+    command = [str(program_path(program)), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)}: {done.returncode}\n{done.stderr[-2000:]}")

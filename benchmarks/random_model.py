@@ -85,6 +85,9 @@ SMALL_MOE = Shape(
 QWEN2_0_5B = Shape(24, 896, 14, 2, 4864, 151_936)
 """Source: https://huggingface.co/Qwen/Qwen2.5-0.5B-Instruct/blob/main/config.json"""
 
+QWEN2_TINY = Shape(2, 64, 2, 1, 128, 151_936)
+"""In nobody's shape but for its vocabulary, for what depends on that alone."""
+
 LLAMA_3_2_1B = Shape(16, 2048, 32, 8, 8192, 128_256, architecture="llama")
 """Untied, so that the head can have a heavy tail of its own.
 
@@ -100,17 +103,33 @@ def cache_file(name: str) -> Path:
     return folder / f"{name}.gguf"
 
 
-def cached_model(name: str, shape: Shape, seed: int = 0, storage: Storage = "Q4_0") -> Path:
-    """The file of a random model, written on first use into the user's cache."""
+def cached_model(
+    name: str,
+    shape: Shape,
+    seed: int = 0,
+    storage: Storage = "Q4_0",
+    *,
+    vocabulary: Path | None = None,
+) -> Path:
+    """The file of a random model, written on first use into the user's cache.
+
+    With `vocabulary`, a GGUF file, it has that file's tokens, and `name` should say so.
+    """
     path = cache_file(f"{name}-{seed}")
     if not path.exists():
         partial = path.with_suffix(".partial")
-        write_model(partial, shape, seed, storage)
+        write_model(partial, shape, seed, storage, vocabulary)
         partial.rename(path)
     return path
 
 
-def write_model(path: Path, shape: Shape, seed: int, storage: Storage = "Q4_0") -> None:
+def write_model(
+    path: Path,
+    shape: Shape,
+    seed: int,
+    storage: Storage = "Q4_0",
+    vocabulary: Path | None = None,
+) -> None:
     """Write a model with layers of `storage`, embedding and head of Q8_0."""
     rng = np.random.default_rng(seed)
     writer = gguf.GGUFWriter(path, shape.architecture)
@@ -127,7 +146,10 @@ def write_model(path: Path, shape: Shape, seed: int, storage: Storage = "Q4_0") 
         writer.add_expert_count(shape.num_experts)
         writer.add_expert_used_count(shape.experts_used)
     writer.add_chat_template(CHATML)
-    _add_vocabulary(writer, shape.vocab)
+    if vocabulary is None:
+        _add_vocabulary(writer, shape.vocab)
+    else:
+        _copy_vocabulary(writer, vocabulary, shape.vocab)
     _add_weights(writer, shape, rng, storage)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -146,6 +168,21 @@ def _add_vocabulary(writer: gguf.GGUFWriter, size: int) -> None:
     writer.add_token_types([1] * (size - 2) + [3, 3])
     writer.add_token_merges(["a b"])
     writer.add_eos_token_id(size - 1)
+    writer.add_add_bos_token(False)
+
+
+def _copy_vocabulary(writer: gguf.GGUFWriter, source: Path, size: int) -> None:
+    """Tokens and merges of a byte-level vocabulary; turns end as the chat template ends them."""
+    fields = gguf.GGUFReader(source).fields
+    tokens = fields["tokenizer.ggml.tokens"].contents()
+    if len(tokens) != size:
+        raise ValueError(f"{source.name} has {len(tokens)} tokens, not {size}")
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(fields["tokenizer.ggml.pre"].contents())
+    writer.add_token_list(tokens)
+    writer.add_token_types(fields["tokenizer.ggml.token_type"].contents())
+    writer.add_token_merges(fields["tokenizer.ggml.merges"].contents())
+    writer.add_eos_token_id(tokens.index("<|im_end|>"))
     writer.add_add_bos_token(False)
 
 

@@ -233,7 +233,8 @@ class _Writer:
         last = self._rule(f"{more}{_count(high, high)}")
         if low == high:
             return last
-        return self._rule(f"{last} | {more}{_count(low, high - 1)} {free}")
+        fewer = f"{more}{_count(low, high - 1)}" if high > 1 else ""
+        return self._rule(f"{last} | {fewer} {free}")
 
     def _call(self, trigger: Trigger, text: str, depth: int) -> str:
         begin, body = trigger.begin, self.part(trigger.body, depth)

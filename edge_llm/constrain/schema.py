@@ -6,12 +6,14 @@ the document only, spellings of older drafts brought to one. Knows no library.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
 from edge_llm.constrain import keywords
 from edge_llm.constrain.drafts import Schema, in_one_draft
+from edge_llm.constrain.numbers import Multiples, fit_bound, is_exact
 from edge_llm.constrain.references import References, escape, refuse_empty_cycles
 from edge_llm.errors import GrammarError, GrammarTooLargeError, UnsupportedSchemaError
 
@@ -29,7 +31,8 @@ MAX_COUNT = 1_000_000
 _LARGEST = 10**300
 
 _LIFT_EVERY = 16
-"""Deeper schemas move to definitions: the library's JSON parser goes 127 levels deep."""
+"""Deeper schemas move to definitions: the library's JSON parser goes 127 levels deep,
+and this walk is recursive itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ def prepare_schema(
     walk = _Walk(schema, strict, without)
     walk.refuses = refuses or walk.refuses
     root = walk.schema(schema, "#", 0)
+    walk.finish()
     if root is False:
         raise GrammarError("the schema is false, so that nothing fits it")
     refuse_empty_cycles({"": root, **walk.definitions})
@@ -79,13 +83,21 @@ class _Walk:
         self._without = without
         self.refuses: Callable[[str], bool] = lambda pattern: False
         self._names: dict[str, str] = {}
+        self._multiples = Multiples()
         self._num_nodes = 0
         self._num_characters = 0
+        self._waiting: deque[tuple[str, Any, str, int]] = deque()
         self.definitions: dict[str, Schema] = {}
         self.relaxed: list[str] = []
 
+    def finish(self) -> None:
+        """Walk what `schema` came to refer to, and what that refers to."""
+        while self._waiting:
+            name, schema, path, depth = self._waiting.popleft()
+            self.definitions[name] = self.schema(schema, path, depth)
+
     def schema(self, schema: Any, path: str, depth: int) -> Schema:
-        """The schema at `path`; what it refers to joins the definitions."""
+        """The schema at `path`; what it refers to is left to `finish`."""
         if isinstance(schema, bool):
             return schema
         if not isinstance(schema, Mapping):
@@ -111,7 +123,7 @@ class _Walk:
             keyword = "anyOf" if "anyOf" not in found else "allOf"
             value = value if keyword == "anyOf" else [{"anyOf": value}]
         if keyword in ("$ref", "$recursiveRef"):
-            found["$ref"] = self._refer(value, path, depth)
+            found["$ref"] = self._refer(value, path)
         elif keyword in keywords.NAMED_SCHEMAS:
             found[keyword] = self._named(value, path, depth)
         elif keyword in keywords.MANY_SCHEMAS or _is_draft_4_items(keyword, value):
@@ -119,7 +131,7 @@ class _Walk:
         elif keyword in keywords.ONE_SCHEMA:
             found[keyword] = self._inside(value, path, depth)
         elif keyword in keywords.VALUES:
-            found[keyword] = self._values(keyword, value, path)
+            self._add_values(found, keyword, value, path)
         elif keyword in keywords.UNENFORCEABLE:
             if not _says_nothing(keyword, value):
                 self._relax(path, keyword)
@@ -130,9 +142,7 @@ class _Walk:
         if keyword in keywords.COUNTS:
             _add_count(found, keyword, value, path)
         elif keyword in keywords.NUMBERS:
-            if not isinstance(value, bool):
-                _check_number(value, path)
-            found[keyword] = value
+            self._add_number(found, keyword, value, path)
         elif keyword == "type":
             found[keyword] = _types(value, path)
         elif keyword == "required":
@@ -147,19 +157,21 @@ class _Walk:
         """A schema inside another, as a definition where it would be nested too deeply."""
         if (depth + 1) % _LIFT_EVERY:
             return self.schema(schema, path, depth + 1)
+        return {"$ref": f"#/$defs/{self._define(schema, path, depth + 1)}"}
+
+    def _define(self, schema: Any, path: str, depth: int) -> str:
+        """The name of a definition that `finish` is going to fill."""
         name = f"d{len(self.definitions)}"
         self.definitions[name] = {}
-        self.definitions[name] = self.schema(schema, path, depth + 1)
-        return {"$ref": f"#/$defs/{name}"}
+        self._waiting.append((name, schema, path, depth))
+        return name
 
-    def _refer(self, reference: Any, path: str, depth: int) -> str:
+    def _refer(self, reference: Any, path: str) -> str:
         pointer = self._references.resolve(reference, path)
         name = self._names.get(pointer)
         if name is None:
             target = self._references.target(pointer, path)
-            name = self._names[pointer] = f"d{len(self.definitions)}"
-            self.definitions[name] = {}  # what refers to it from inside finds its name
-            self.definitions[name] = self.schema(target, pointer, depth + 1)
+            name = self._names[pointer] = self._define(target, pointer, 0)
         return f"#/$defs/{name}"
 
     def _named(self, schemas: Any, path: str, depth: int) -> dict[str, Any]:
@@ -179,10 +191,31 @@ class _Walk:
             self._inside(schema, f"{path}/{index}", depth) for index, schema in enumerate(schemas)
         ]
 
-    def _values(self, keyword: str, value: Any, path: str) -> Any:
+    def _add_values(self, found: dict[str, Any], keyword: str, value: Any, path: str) -> None:
         if keyword == "enum" and not isinstance(value, list | tuple):
             raise GrammarError(f"{path} is no list of values")
-        return self._value(value, path, 0)
+        copied = self._value(value, path, 0)
+        if keyword == "enum":
+            exact = [one for one in copied if is_exact(one)]
+            copied = exact or copied
+        if is_exact(copied):
+            found[keyword] = copied
+        else:
+            self._relax(path, keyword)
+
+    def _add_number(self, found: dict[str, Any], keyword: str, value: Any, path: str) -> None:
+        if isinstance(value, bool):  # draft 4
+            found[keyword] = value
+            return
+        _check_number(value, path)
+        if keyword == "multipleOf":
+            kept = value if self._multiples.admit(value) else None
+        else:
+            kept = fit_bound(keyword, value)
+        if kept is None:
+            self._relax(path, keyword)
+        else:
+            found[keyword] = kept
 
     def _value(self, value: Any, path: str, depth: int) -> Any:
         """A copy of a JSON value, checked to be one."""

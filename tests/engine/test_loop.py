@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from edge_llm.backends.fake import FakeBackend, fake_capabilities
+from edge_llm.constrain.compile import CompiledGrammar, GrammarCompiler
+from edge_llm.constrain.grammar import Choice, Grammar, Regex
 from edge_llm.engine.engine import Engine
 from edge_llm.engine.loop import EngineLoop
 from edge_llm.engine.request import EngineRequest, SequenceEvent
@@ -15,6 +17,7 @@ from edge_llm.errors import (
     BackendError,
     ContextLengthExceededError,
     DeadlineExceededError,
+    GrammarError,
     ModelFormatError,
     RequestAbortedError,
     RuntimeClosedError,
@@ -215,3 +218,108 @@ def test_abort_is_seen_at_the_next_step() -> None:
     assert isinstance(event.error, RequestAbortedError)
     assert seen <= 2
     loop.close()
+
+
+def constrained(grammar: Grammar) -> EngineRequest:
+    return EngineRequest(tuple(b"hello"), SamplingParams(max_tokens=20), grammar=grammar)
+
+
+def test_a_grammar_is_compiled_before_the_engine_sees_the_request(loop: EngineLoop) -> None:
+    inbox = Inbox()
+
+    loop.submit(constrained(Choice(("yes",))), inbox)
+
+    assert inbox.last().fits_grammar is True
+
+
+def test_a_grammar_that_is_none_is_refused_like_any_request(loop: EngineLoop) -> None:
+    inbox = Inbox()
+
+    loop.submit(constrained(Regex("(")), inbox)
+
+    assert isinstance(inbox.last().error, GrammarError)
+
+
+class Waiting(GrammarCompiler):
+    """Compiles when it is allowed to."""
+
+    def __init__(self) -> None:
+        super().__init__(FakeBackend().tokenizer)
+        self.may_go_on = threading.Event()
+
+    def compile(self, grammar: Grammar) -> CompiledGrammar:
+        self.may_go_on.wait()
+        return super().compile(grammar)
+
+
+@pytest.fixture
+def waiting() -> Iterator[tuple[EngineLoop, Waiting]]:
+    compiler = Waiting()
+
+    def load() -> Engine:
+        engine = Engine(FakeBackend())
+        engine.compiler = compiler
+        return engine
+
+    loop = EngineLoop(load)
+    loop.open()
+    yield loop, compiler
+    compiler.may_go_on.set()
+    loop.close()
+
+
+def test_others_are_served_while_a_grammar_is_compiled(
+    waiting: tuple[EngineLoop, Waiting],
+) -> None:
+    loop, compiler = waiting
+    slow, quick = Inbox(), Inbox()
+
+    loop.submit(constrained(Choice(("yes",))), slow)
+    loop.submit(request(), quick)
+
+    assert quick.last().is_last
+    compiler.may_go_on.set()
+    assert slow.last().fits_grammar is True
+
+
+def test_a_request_can_be_given_up_while_its_grammar_is_compiled(
+    waiting: tuple[EngineLoop, Waiting],
+) -> None:
+    loop, compiler = waiting
+    inbox, other = Inbox(), Inbox()
+    handle = loop.submit(constrained(Choice(("yes",))), inbox)
+
+    loop.abort(handle)
+
+    assert isinstance(inbox.last().error, RequestAbortedError)
+    compiler.may_go_on.set()
+    loop.submit(constrained(Choice(("no",))), other)
+    assert other.last().fits_grammar is True
+
+
+def test_a_request_parked_while_its_grammar_is_compiled_waits(
+    waiting: tuple[EngineLoop, Waiting],
+) -> None:
+    loop, compiler = waiting
+    inbox, other = Inbox(), Inbox()
+    handle = loop.submit(constrained(Choice(("yes", "no"))), inbox)
+    loop.park(handle)
+    compiler.may_go_on.set()
+    loop.submit(constrained(Choice(("it", "is"))), other)
+    assert other.last().fits_grammar is True
+
+    loop.resume(handle)
+
+    assert inbox.last().fits_grammar is True
+
+
+def test_closing_ends_requests_whose_grammar_is_being_compiled(
+    waiting: tuple[EngineLoop, Waiting],
+) -> None:
+    loop, _ = waiting
+    inbox = Inbox()
+    loop.submit(constrained(Choice(("yes",))), inbox)
+
+    loop.close()
+
+    assert isinstance(inbox.last().error, RuntimeClosedError)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from edge_llm.constrain.mask import TokenMask
 from edge_llm.engine import logits as logits_module
 from edge_llm.engine import sampler as sampler_module
 from edge_llm.engine.logits import LogitRow, Workspace
@@ -290,3 +291,86 @@ def test_a_value_outside_its_range_is_named(values: dict[str, Any]) -> None:
 
 def test_the_defaults_are_within_their_ranges() -> None:
     assert SamplingParams().problems() == []
+
+
+def mask_of(ids: list[int], size: int) -> TokenMask:
+    flags = np.zeros(-(-size // 32) * 32, np.bool_)
+    flags[ids] = True
+    return TokenMask(np.packbits(flags, bitorder="little").view(np.uint32), size)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    rows,
+    st.sampled_from([1, 2, 60, 4096, 4097, LARGE - 1]),
+    st.integers(0, 5),
+    st.sampled_from([0.3, 1.0, 2.0]),
+    st.sampled_from([0, 1, 40, 2500]),
+    st.sampled_from([0.05, 0.9, 1.0]),
+    st.sampled_from([0.0, 0.3]),
+)
+def test_under_a_mask_the_filters_see_a_vocabulary_of_the_allowed_tokens_alone(
+    logits: NDArray[np.float32],
+    num_allowed: int,
+    seed: int,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    min_p: float,
+) -> None:
+    ids = np.random.default_rng(seed).choice(LARGE, num_allowed, replace=False)
+    mask = mask_of(ids.tolist(), LARGE)
+    params = replace(PLAIN, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
+    loose = replace(params, top_p=min(1.0, top_p + 1e-5), min_p=min_p * (1 - 1e-5))
+    sampler, workspace = Sampler(params, []), Workspace()
+    masked = np.full(LARGE, -np.inf, np.float32)
+    masked[ids] = logits[ids]
+
+    drawn = {sampler.sample(LogitRow(logits, workspace), mask) for _ in range(10)}
+
+    if masked.max() == -np.inf:
+        assert drawn == {int(ids.min())}
+    else:
+        assert drawn <= allowed(masked, loose)
+
+
+@pytest.mark.parametrize("num_allowed", [3, 5000])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_where_all_allowed_tokens_are_impossible_the_first_of_them_is_taken(
+    num_allowed: int, temperature: float
+) -> None:
+    logits = np.full(LARGE, -np.inf, np.float32)
+    logits[0] = 1.0
+    mask = mask_of(list(range(7, 7 + num_allowed)), LARGE)
+
+    assert Sampler(replace(PLAIN, temperature=temperature), []).sample(LogitRow(logits), mask) == 7
+
+
+@pytest.mark.parametrize("num_allowed", [3, 5000])
+def test_penalties_and_bias_work_under_a_mask(num_allowed: int) -> None:
+    logits = np.zeros(LARGE, np.float32)
+    logits[[8, 9, 20_000]] = [3.0, 2.0, 90.0]
+    mask = mask_of(list(range(7, 7 + num_allowed)), LARGE)
+    params = replace(PLAIN, temperature=0.0, presence_penalty=2.0, logit_bias={7: 0.5, 20_000: 9.0})
+    sampler = Sampler(params, [])
+
+    taken = []
+    for _ in range(3):
+        taken.append(sampler.sample(LogitRow(logits), mask))
+        sampler.accept(taken[-1])
+
+    assert taken == [8, 9, 8]
+    assert logits[8] == 3.0
+
+
+@pytest.mark.parametrize("num_allowed", [1, 40, 4096, 5000, 29_999])
+def test_the_share_of_the_allowed_tokens_is_their_probability(num_allowed: int) -> None:
+    logits = large_row(3, 2.0, 0.0, 5, 100)
+    ids = np.random.default_rng(1).choice(LARGE, num_allowed, replace=False)
+    weights = np.exp(logits.astype(np.float64))
+
+    row = LogitRow(logits)
+    share = row.allowed_share(mask_of(ids.tolist(), LARGE))
+
+    assert share == pytest.approx(weights[ids].sum() / weights.sum(), abs=1e-5)
+    assert row.mass(1.0) == pytest.approx(np.exp(logits - logits.max()).sum(), rel=1e-5)
