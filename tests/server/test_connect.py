@@ -80,15 +80,10 @@ def test_tool_calls_come_as_calls() -> None:
     from edge_llm.prompt.chat_template import CHATML
 
     template = CHATML.replace("{%", "{% if tools %}{{ tools }}{% endif %}{%", 1)
-<<<<<<< HEAD
     tools = [
         {"type": "function", "function": {"name": "light", "parameters": {}}},
         {"type": "function", "function": {"name": "door"}},
     ]
-=======
-    names = ("light", "door")
-    tools = [{"type": "function", "function": {"name": one, "parameters": {}}} for one in names]
->>>>>>> 6a1ceaca6a28008adcebc6a1c7d9744be749030a
 
     with served(SpokenBackend(calls, chat_template=template)) as url, edge_llm.connect(url) as llm:
         chunks = list(llm.stream("hello", tools=tools))
