@@ -19,7 +19,7 @@ from edge_llm.runtime.tools.function import tool
 from edge_llm.runtime.tools.types import RunResult, Step
 from edge_llm.types import Chunk, ToolCall
 from tests.support.hybrid import hybrid
-from tests.support.runtimes import fake_runtime
+from tests.support.runtimes import fake_runtime, spell_calls
 from tests.support.turns import TurnsBackend, called
 
 lamps: dict[str, bool] = {}
@@ -67,7 +67,10 @@ def test_a_call_is_executed_and_its_result_told_to_the_model() -> None:
 
 
 def test_calls_side_by_side_have_their_results_in_order() -> None:
-    both = ON + called("set_lamp", room="attic", is_on=False)
+    both = spell_calls(
+        ("set_lamp", {"room": "hall", "is_on": True}),
+        ("set_lamp", {"room": "attic", "is_on": False}),
+    )
     with fake_runtime(TurnsBackend(both, "Done.")) as llm:
         result = llm.run("x", [set_lamp])
 
@@ -193,7 +196,7 @@ def test_only_what_is_approved_happens() -> None:
         asked.append(call)
         return bool(call.arguments["door"] == "garden")
 
-    both = called("unlock", door="front") + called("unlock", door="garden")
+    both = spell_calls(("unlock", {"door": "front"}), ("unlock", {"door": "garden"}))
     with fake_runtime(TurnsBackend(both, "Done.")) as llm:
         result = llm.run("x", [unlock], approve=approve)
         with pytest.raises(ToolError, match="approve"):
