@@ -144,7 +144,8 @@ def test_what_a_family_writes_it_reads_whatever_the_arguments(
 
 NASTY = [
     "</tool_call>", "<tool_call>", '"}', "'", "\\", '\\"', "\n\n", "]", "[TOOL_CALLS]",
-    "<|im_end|>", "</parameter_>", "`" * 3, "😀\u2028\x07", "<think>", "{" * 50, ">>>all\n", "é" * 500,
+    "<|im_end|>", "</parameter_>",
+    "`" * 3, "😀\u2028\x07", "<think>", "{" * 50, ">>>all\n", "é" * 500,
 ]  # fmt: skip
 
 
