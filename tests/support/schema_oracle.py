@@ -10,9 +10,10 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -111,11 +112,9 @@ def _pattern_properties(
 def _multiple_of(_: Any, divisor: Any, value: Any, __: Any) -> Iterator[ValidationError]:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return
-    number = Decimal(repr(value))
-    # Decimals have 28 digits; what has more is a whole number, which `int` divides exactly.
-    exact = value % divisor if isinstance(value, int) and isinstance(divisor, int) else None
-    rest = number.remainder_near(Decimal(repr(divisor))) if exact is None else exact
-    if rest != 0:
+    if not math.isfinite(value):
+        return
+    if (Fraction(repr(value)) / Fraction(repr(divisor))).denominator != 1:
         yield ValidationError(f"{value!r} is not a multiple of {divisor!r}")
 
 

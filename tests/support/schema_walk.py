@@ -15,7 +15,7 @@ from edge_llm.errors import GrammarError
 from edge_llm.prompt.tokenizer import Tokenizer
 from tests.support.schema_oracle import faults
 
-CLOSING = (b'"', b"}", b"]", b'"}', b'"]', b"}}", b"]}")
+CLOSING = (b'"', b"}", b"]", b'"}', b'"]', b"}}", b"]}", b",", b',"', b'",', b'","')
 """Drawn more often, so that most answers come to an end."""
 
 WEIGHT = 20
