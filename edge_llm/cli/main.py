@@ -12,9 +12,9 @@ import typer
 
 import edge_llm
 from edge_llm.cli.evaluating import calibrate, evaluate
-from edge_llm.cli.kept import budget, cache_app, deferred_app
 from edge_llm.cli.files import quantize, redact
 from edge_llm.cli.form_options import Choices, GrammarFile, JSONSchemaFile, Regex, form_options
+from edge_llm.cli.kept import budget, cache_app, deferred_app
 from edge_llm.cli.machine import doctor, report
 from edge_llm.cli.models import models_app, pull
 from edge_llm.cli.options import (
@@ -27,6 +27,7 @@ from edge_llm.cli.options import (
     read_context_size,
     read_options,
 )
+from edge_llm.cli.tool_options import Choice, Parallel, ThinkingBudget, ToolsFile, tool_options
 from edge_llm.cli.voice import voice
 from edge_llm.errors import ConfigError, EdgeLLMError, InvalidParameterError, ModelError
 
@@ -163,6 +164,10 @@ def chat(  # noqa: PLR0913 — one parameter is one option of the command line
     regex: Regex = None,
     choices: Choices = None,
     grammar: GrammarFile = None,
+    tools: ToolsFile = None,
+    tool_choice: Choice = None,
+    parallel_tool_calls: Parallel = None,
+    thinking_budget: ThinkingBudget = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Say afterwards who answered, why, at what cost.")
     ] = False,
@@ -206,7 +211,9 @@ def chat(  # noqa: PLR0913 — one parameter is one option of the command line
         "top_p": top_p,
         "seed": seed,
         "system": system,
+        "thinking_budget": thinking_budget,
         **form_options(json_schema, regex, choices, grammar),
+        **tool_options(tools, tool_choice, parallel_tool_calls),
     }
     command.run(
         prompt,

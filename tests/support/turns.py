@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,16 +10,15 @@ from numpy.typing import NDArray
 
 from edge_llm.backends.fake import FakeBackend, fake_capabilities
 from edge_llm.prompt.chat_template import CHATML
-from tests.support.runtimes import ASSISTANT, TOKENIZER, encode_reply
+from tests.support.runtimes import ASSISTANT, TOKENIZER, encode_reply, spell_calls
 
 WITH_TOOLS = CHATML.replace("{%", "{% if tools %}{{ tools | tojson }}{% endif %}{%", 1)
 """Has a place for tools; what tools said is a turn like any other."""
 
 
 def called(name: str, **arguments: Any) -> str:
-    """A call as Hermes writes it, without a space that a grammar would leave out."""
-    body = {"name": name, "arguments": arguments}
-    return f"<tool_call>{json.dumps(body, separators=(',', ':'))}</tool_call>"
+    """One call as the scripted model writes it under a grammar."""
+    return spell_calls((name, arguments))
 
 
 class TurnsBackend(FakeBackend):

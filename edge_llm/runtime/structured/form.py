@@ -59,13 +59,15 @@ class Form:
 
     def violation(self, text: str, finish_reason: FinishReason | None) -> Violation | None:
         """What is wrong with a whole answer; None where nothing is. Blocks for a second at most."""
-        if finish_reason == "length" and not self._is_closed(text):
+        if finish_reason == "length" and not self._is_whole(text):
             return Violation("$", "length", "the answer was cut off before it was whole")
         return self.check(text)
 
-    def _is_closed(self, text: str) -> bool:
-        """Whether nothing can follow what is JSON already; of `12` nobody knows."""
-        return self.is_json and text.rstrip()[-1:] in ("}", "]", '"')
+    def _is_whole(self, text: str) -> bool:
+        """Whether it is JSON after which nothing can come; of `12` nobody knows."""
+        if not self.is_json or text.rstrip()[-1:] not in ("}", "]", '"'):
+            return False
+        return read_json(text)[1] is None
 
 
 def parse_form(options: dict[str, Any]) -> Form | None:

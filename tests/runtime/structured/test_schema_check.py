@@ -121,7 +121,7 @@ def test_a_deep_value_and_a_deep_schema_end() -> None:
 
 
 def test_a_schema_of_too_many_parts_is_refused() -> None:
-    many = {f"p{i}": {} for i in range(MAX_SCHEMA_OBJECTS)}
+    many: dict[str, Any] = {f"p{i}": {} for i in range(MAX_SCHEMA_OBJECTS)}
 
     with pytest.raises(GrammarTooLargeError):
         SchemaCheck({"properties": many})
