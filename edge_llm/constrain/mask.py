@@ -31,6 +31,15 @@ class TokenMask:
         ids: NDArray[np.int64] = words[found >> 5] * 32 + (found & 31)
         return ids[: int(np.searchsorted(ids, self.vocab_size))]
 
+    def has(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether each of these tokens is allowed."""
+        bits = self._words[ids >> 5] >> (ids & 31).astype(np.uint32)
+        allowed: NDArray[np.bool_] = (bits & np.uint32(1)) == 1
+        return allowed
+
+    def __contains__(self, token_id: int) -> bool:
+        return bool(self._words[token_id >> 5] >> np.uint32(token_id & 31) & np.uint32(1))
+
     def add_to(
         self, logits: NDArray[np.float32], scratch: NDArray[np.float32], out: NDArray[np.float32]
     ) -> None:

@@ -92,4 +92,4 @@ class Matcher:
     @property
     def is_complete(self) -> bool:
         """Whether the answer fits and nothing can follow."""
-        return self.fits and bool(self._matcher.is_stopped())
+        return bool(self._matcher.is_stopped()) and self.fits

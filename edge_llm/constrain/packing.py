@@ -62,8 +62,15 @@ def dump_grammar(grammar: Grammar) -> str:
 
 
 def load_grammar(text: str) -> Grammar:
-    """The grammar that `dump_grammar` took."""
-    return unpack_grammar(json.loads(text))
+    """The grammar that `dump_grammar` took.
+
+    Raises:
+        GrammarTooLargeError: this thread has less room for nesting than the other had.
+    """
+    try:
+        return unpack_grammar(json.loads(text))
+    except RecursionError:
+        raise GrammarTooLargeError("the grammar is nested too deeply") from None
 
 
 def unpack_grammar(packet: Mapping[str, Any]) -> Grammar:

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+from edge_llm.constrain.packing import dump_grammar
 from edge_llm.engine.exchange import Exchange
 from edge_llm.engine.host import HostSettings, Listener, ModelFacts, ModelHost
 from edge_llm.engine.process import WORKER_COMMAND
@@ -82,6 +83,8 @@ class RemoteHost(ModelHost):
             fail=lambda error: listener(SequenceEvent(-1, error=error)),
         )
         try:
+            if request.grammar is not None:
+                dump_grammar(request.grammar)  # here, so that its caller hears what it cannot hold
             self.supervisor.submit(exchange)
         except RequestError as refusal:
             exchange.fail(refusal)

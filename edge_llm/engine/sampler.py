@@ -58,6 +58,10 @@ class Sampler:
         return self._choose(row)
 
     def _sample_allowed(self, row: LogitRow, mask: TokenMask) -> int:
+        if not self._edits:
+            token_id = self._sample_leader(row, mask)
+            if token_id is not None:
+                return token_id
         edited = self._edit(row) if self._edits else row.logits
         if mask.num_allowed > FEW_ALLOWED:
             logits = row.workspace.edited
@@ -69,6 +73,22 @@ class Sampler:
         if mask.num_allowed > FEW_ALLOWED:
             return self._choose(LogitRow(logits, row.workspace))
         return int(mask.ids[self._choose(LogitRow(logits))])
+
+    def _sample_leader(self, row: LogitRow, mask: TokenMask) -> int | None:
+        """The next token, where the most likely ones tell it: mostly the model wants what it may.
+
+        None where the vocabulary has to be looked at.
+        """
+        if self.params.greedy:
+            return row.best_id if row.best_id in mask else None
+        top_k = self.params.top_k
+        if not 0 < top_k <= FEW:
+            return None
+        ids, logits = row.leaders(top_k)
+        kept = np.flatnonzero(mask.has(ids))[:top_k]
+        if len(kept) < top_k or logits[kept[0]] == -np.inf:
+            return None
+        return int(ids[kept[self._choose(LogitRow(logits[kept]))]])
 
     def _choose(self, row: LogitRow) -> int:
         return row.best_id if self.params.greedy else self._draw(row)

@@ -92,7 +92,13 @@ class Worker:
                 {"id": exchange_id, "last": event.is_last, "event": pack_event(event)}
             )
 
-        handle = self._host.submit(unpack_request(packet), listen)
+        try:
+            request = unpack_request(packet)
+        except EdgeLLMError as error:
+            event = SequenceEvent(-1, error=error)
+            self._channel.send({"id": exchange_id, "last": True, "event": pack_event(event)})
+            return
+        handle = self._host.submit(request, listen)
         with self._lock:
             if exchange_id in self._ended_early:
                 self._ended_early.remove(exchange_id)

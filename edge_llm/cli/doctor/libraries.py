@@ -15,7 +15,7 @@ from edge_llm.cli.doctor.finding import Finding, Section
 
 OURS = (
     *("edge-llm", "llama-cpp-python", *PACKAGES, *PLUGINS, "huggingface-hub", "numpy"),
-    *("tokenizers", "jinja2", "psutil", "rich", "typer"),
+    *("llguidance", "tokenizers", "jinja2", "psutil", "rich", "typer"),
 )
 
 MATTERS = ("AVX", "AVX2", "F16C", "FMA", "DOTPROD")
