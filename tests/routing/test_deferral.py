@@ -53,7 +53,7 @@ def test_checkpoints_are_met_once_each_however_many_tokens_a_step_brings() -> No
 
     assert met == [1, 8, 16, 32, 64, 128, 256]
     assert is_checkpoint(10, 40)
-    assert not is_checkpoint(1, 15)
+    assert not is_checkpoint(1, 7)
     assert not is_checkpoint(16, 16)
 
 
