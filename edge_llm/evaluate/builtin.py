@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from edge_llm.evaluate.auroc import auroc
+from edge_llm.confidence.metrics.auroc import auroc
 from edge_llm.hub.packaged import models_folder
 from edge_llm.runtime.llm import EdgeLLM
 from edge_llm.types import Answer

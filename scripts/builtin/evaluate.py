@@ -17,10 +17,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from edge_llm.confidence.metrics.auroc import auroc as area_under_curve
 from edge_llm.config import EdgeConfig
 from edge_llm.engine.request import EngineRequest, SequenceEvent
 from edge_llm.errors import ContextLengthExceededError
-from edge_llm.evaluate.auroc import auroc as area_under_curve
 from edge_llm.prompt.call_formats import ParsedToolCall
 from edge_llm.prompt.parse import OutputParser, TextDelta
 from edge_llm.runtime.local import LocalModel, LocalRun, load_local_model

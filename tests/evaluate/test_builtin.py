@@ -4,10 +4,7 @@ import json
 from dataclasses import fields
 from pathlib import Path
 
-import pytest
-
 import edge_llm
-from edge_llm.evaluate.auroc import auroc
 from edge_llm.evaluate.builtin import (
     EvaluationCase,
     Outcome,
@@ -27,26 +24,6 @@ CALL = {"name": "HassTurnOn", "arguments": {"area": "den"}}
 def answer(text: str = "", *calls: ToolCall) -> Answer:
     nothing = {field.name: None for field in fields(Answer)}
     return Answer(**{**nothing, "text": text, "tool_calls": calls})  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("scores", "right", "expected"),
-    [
-        ([0.9, 0.8, 0.1], [True, True, False], 1.0),
-        ([0.1, 0.9], [True, False], 0.0),
-        ([0.5, 0.5, 0.5, 0.5], [True, False, True, False], 0.5),
-        ([3.0, 1.0, 2.0, 2.0], [True, False, True, False], 0.875),
-    ],
-)
-def test_auroc_is_the_chance_that_right_scores_higher(
-    scores: list[float], right: list[bool], expected: float
-) -> None:
-    assert auroc(scores, right) == expected
-
-
-def test_auroc_of_one_kind_alone_is_nothing() -> None:
-    assert auroc([0.1, 0.2], [True, True]) is None
-    assert auroc([], []) is None
 
 
 def test_the_shipped_sentences_are_the_ones_that_the_generator_draws() -> None:

@@ -1,0 +1,116 @@
+"""From recordings to a calibration: fitted on one part, certified on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from edge_llm.confidence.arrays import Floats
+from edge_llm.confidence.calibration.binding import Binding
+from edge_llm.confidence.calibration.calibration import Calibration
+from edge_llm.confidence.calibration.fit import fit_calibration
+from edge_llm.confidence.checkpoints import END
+from edge_llm.confidence.guarantees.certificate import Certificate, Infeasible
+from edge_llm.confidence.guarantees.early import MAX_LOST, certify_policy
+from edge_llm.confidence.guarantees.goals import Goal
+from edge_llm.confidence.metrics.calibration_error import brier, debiased_ece
+from edge_llm.confidence.metrics.report import RoutingQuality, routing_quality
+from edge_llm.confidence.outcomes import Outcomes
+from edge_llm.errors import CalibrationDataError
+from edge_llm.evaluate.outcomes import to_outcomes
+from edge_llm.evaluate.recording import Recording
+
+FITTED_SHARE = 0.5
+"""Of the questions; the rest certifies. A score that ranks needs them, and a sure threshold."""
+LEAST_QUESTIONS = 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """A calibration, and what it does on questions that it was not fitted on."""
+
+    calibration: Calibration
+    """With its certificate, where there is one."""
+    found: Certificate | Infeasible
+    held_out: Outcomes
+    scores: Floats
+    """(n,) trust in each held-out answer at its end, as the goal looks at it."""
+    confidence: Floats
+    """(n,) P(the local answer is right)."""
+    quality: RoutingQuality
+    ece: float
+    """Debiased, adaptive, in [0, 1]."""
+    brier: float
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """None where no threshold keeps the goal."""
+        return self.found if isinstance(self.found, Certificate) else None
+
+
+def split_rows(
+    recordings: Sequence[Recording], share: float, seed: int
+) -> tuple[list[int], list[int]]:
+    """Indices of two random parts; rows of one group, or of one prompt, stay together.
+
+    Raises:
+        CalibrationDataError: too few questions.
+    """
+    owners = [one.group or one.prompt or one.id for one in recordings]
+    names = sorted(set(owners))
+    if len(names) < LEAST_QUESTIONS:
+        raise CalibrationDataError(
+            f"{len(names)} different questions are too few to calibrate on",
+            hint=f"bring {LEAST_QUESTIONS} at least; hundreds make a threshold worth having",
+        )
+    order = np.random.default_rng(seed).permutation(len(names))
+    first = {names[index] for index in order[: round(share * len(names))]}
+    chosen = [index for index, owner in enumerate(owners) if owner in first]
+    rest = [index for index, owner in enumerate(owners) if owner not in first]
+    return chosen, rest
+
+
+def fit_and_certify(
+    recordings: Sequence[Recording],
+    binding: Binding,
+    goal: Goal,
+    *,
+    seed: int = 0,
+    max_lost: float = MAX_LOST,
+) -> Fitted:
+    """The calibration of these recordings, and whether it keeps the goal.
+
+    Raises:
+        CalibrationDataError: too few questions, or nothing to fit on.
+    """
+    chosen, rest = split_rows(recordings, FITTED_SHARE, seed)
+    outcomes = to_outcomes(recordings)
+    _check(outcomes)
+    fitted = outcomes.select(np.array(chosen))
+    held_out = outcomes.select(np.array(rest))
+    calibration = fit_calibration(fitted, binding, seed=seed)
+    found = certify_policy(calibration, fitted, held_out, goal, max_lost=max_lost)
+    if isinstance(found, Certificate):
+        calibration = replace(calibration, certificate=found)
+    scores = calibration.scores(held_out, goal.target)[END]
+    confidence = calibration.scores(held_out, "wrong")[END]
+    return Fitted(
+        calibration,
+        found,
+        held_out,
+        scores,
+        confidence,
+        routing_quality(scores, held_out),
+        debiased_ece(confidence, held_out.local_correct),
+        brier(confidence, held_out.local_correct),
+    )
+
+
+def _check(outcomes: Outcomes) -> None:
+    if not outcomes.feature_names:
+        raise CalibrationDataError(
+            "nothing is known of any draft to fit on",
+            hint="columns 'score', 'features' or 'feature.NAME', or prompts",
+        )
