@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 
 from edge_llm.confidence.base import Score
 from edge_llm.errors import (
@@ -18,6 +19,8 @@ from edge_llm.errors import (
     RuntimeClosedError,
 )
 from edge_llm.routing.base import EscalationReason, Refusal
+from edge_llm.runtime.afterwards import Afterwards
+from edge_llm.runtime.arms import assign_arm
 from edge_llm.runtime.attempt import TierAttempt
 from edge_llm.runtime.chat_request import ChatRequest
 from edge_llm.runtime.cloud_attempt import CloudTierAttempt
@@ -45,10 +48,22 @@ WORTHLESS = (EscalationReason.EMPTY, EscalationReason.VALIDATOR)
 class Flow:
     """Drives one request; `chunks` may be iterated once."""
 
-    def __init__(self, tiers: TierSet, request: ChatRequest, started_s: float) -> None:
-        self._request = request
-        self._settings = tiers.settings
+    def __init__(
+        self,
+        tiers: TierSet,
+        request: ChatRequest,
+        started_s: float,
+        afterwards: Afterwards | None = None,
+    ) -> None:
+        """`afterwards` is told of the answer once it is given."""
         self._ledger = Ledger(started_s)
+        self._ledger.arm = arm = assign_arm(tiers.confidence.arms, self._ledger.trace_id)
+        if arm is not None and arm.on_doubt is not None:
+            request = replace(request, on_doubt=arm.on_doubt)
+        self._tiers = tiers
+        self._request = request
+        self._afterwards = afterwards
+        self._settings = tiers.settings
         self._starter = Starter(tiers, request, self._ledger)
         self._second = SecondLook(tiers, request, self._starter.book, self._ledger)
         self._outlet = Outlet(_hold(request), is_strict=request.wants_json)
@@ -70,10 +85,13 @@ class Flow:
         """
         try:
             await self._begin(await self._starter.first())
+            await self._look_before(self._working)
             while not self._is_done:
                 for chunk in self._seen(await self._step()):
                     yield chunk
-            yield await self._last_chunk()
+            last = await self._last_chunk()
+            self._end(self._working, last)
+            yield last
         finally:
             await self._stop_all()
 
@@ -111,6 +129,13 @@ class Flow:
         await self._maybe_race(attempt)
         seen = self._outlet.add(attempt.draft, chunks, piece.num_answer_tokens)
         return [*seen, *self._finish(attempt)] if attempt.is_over else seen
+
+    async def _look_before(self, attempt: TierAttempt) -> None:
+        """Let another tier begin where the request alone tells that this one would not do."""
+        refusal = self._watches[attempt].look_before(attempt)
+        if refusal is not None:
+            attempt.refusal = refusal
+            await self._give_up(attempt, refusal)
 
     async def _look_again(self, attempt: TierAttempt, refusal: Refusal | None) -> Refusal | None:
         """What a second look makes of a whole draft that another tier could still replace."""
@@ -221,8 +246,10 @@ class Flow:
 
     def _is_awaited(self, attempt: TierAttempt, refusal: Refusal) -> bool:
         """Whether the draft is wanted whole before another tier looks at it."""
+        if refusal.reason not in DOUBTS or attempt.is_over:
+            return False
         looks = self._request.on_doubt in ("verify", "draft_and_refine")
-        return looks and refusal.reason in DOUBTS and not attempt.is_over
+        return looks or self._second.is_awaited(attempt, self._watches[attempt].score)
 
     def _wants_verdict(self, refusal: Refusal) -> bool:
         return self._request.on_doubt == "verify" and refusal.reason in DOUBTS
@@ -408,6 +435,20 @@ class Flow:
         answer = self._ledger.answer(answered, self._outlet.text, score, next(notes, None))
         self._starter.observe(answered, answer)
         return Chunk(answer=answer, logprobs=answered.transcript.take_logprobs())
+
+    def _end(self, answered: TierAttempt, last: Chunk) -> None:
+        """Begin what is done behind an answer; returns at once."""
+        if self._afterwards is None or last.answer is None:
+            return
+        arm = self._ledger.arm
+        self._afterwards.begin(
+            self._tiers,
+            self._request,
+            answered,
+            last.answer,
+            propensity=None if arm is None else arm.propensity,
+            features=self._watches[answered].known_features(answered),
+        )
 
     async def _stop_all(self) -> None:
         for attempt in self._ledger.attempts:
