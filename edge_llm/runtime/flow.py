@@ -23,9 +23,11 @@ from edge_llm.runtime.chat_request import ChatRequest
 from edge_llm.runtime.cloud_attempt import CloudTierAttempt
 from edge_llm.runtime.hold import Hold
 from edge_llm.runtime.judging import continuation, is_approved, judging, refinement
+from edge_llm.runtime.listening import GRACE_S, hear_both, patience_s
 from edge_llm.runtime.outgoing import NOTHING_MORE, Extra
 from edge_llm.runtime.outlet import Outlet
 from edge_llm.runtime.record import Ledger
+from edge_llm.runtime.second_look import SecondLook
 from edge_llm.runtime.starting import Starter, in_time
 from edge_llm.runtime.tier_set import TierSet
 from edge_llm.runtime.tiers import RemoteTier, Tier
@@ -39,12 +41,6 @@ DOUBTS = (EscalationReason.LOW_CONFIDENCE, EscalationReason.UNSURE)
 WORTHLESS = (EscalationReason.EMPTY, EscalationReason.VALIDATOR)
 """Reasons for which even a draft that was given up is better than the answer after it."""
 
-GRACE_S = 0.03
-"""A tier that ends by its own limit is to say so before ours is up."""
-
-PATIENCE = 0.5
-"""Part of the time left that a tier has for its first token while a better one could be asked."""
-
 
 class Flow:
     """Drives one request; `chunks` may be iterated once."""
@@ -54,6 +50,7 @@ class Flow:
         self._settings = tiers.settings
         self._ledger = Ledger(started_s)
         self._starter = Starter(tiers, request, self._ledger)
+        self._second = SecondLook(tiers, request, self._starter.book, self._ledger)
         self._outlet = Outlet(_hold(request), is_strict=request.wants_json)
         self._watches: dict[TierAttempt, DraftWatch] = {}
         self._current: TierAttempt | None = None
@@ -104,6 +101,8 @@ class Flow:
         self, attempt: TierAttempt, piece: Piece, chunks: list[Chunk]
     ) -> Sequence[Chunk]:
         refusal = self._watches[attempt].look(attempt, piece)
+        if attempt.is_over:
+            refusal = await self._look_again(attempt, refusal)
         attempt.refusal = refusal if piece.finish_reason else refusal or attempt.refusal
         if refusal is not None:
             instead = await self._give_up(attempt, refusal, chunks)
@@ -112,6 +111,17 @@ class Flow:
         await self._maybe_race(attempt)
         seen = self._outlet.add(attempt.draft, chunks, piece.num_answer_tokens)
         return [*seen, *self._finish(attempt)] if attempt.is_over else seen
+
+    async def _look_again(self, attempt: TierAttempt, refusal: Refusal | None) -> Refusal | None:
+        """What a second look makes of a whole draft that another tier could still replace."""
+        watch = self._watches[attempt]
+        is_settled = attempt.draft.is_free or self._outlet.committed is attempt.draft
+        if is_settled or (refusal is not None and refusal.reason not in DOUBTS):
+            return refusal
+        if not self._second.is_wanted(attempt, watch.score):
+            return refusal
+        seen = await self._second.look(attempt, watch.state(attempt))
+        return refusal if seen is None else watch.look_again(attempt, seen)
 
     def _finish(self, attempt: TierAttempt) -> Sequence[Chunk]:
         """Let out all of an answer that has ended.
@@ -140,50 +150,19 @@ class Flow:
     # Listening
 
     async def _hear(self, attempt: TierAttempt) -> tuple[TierAttempt, Piece]:
-        limit = asyncio.timeout(self._patience_s(attempt))
+        limit = asyncio.timeout(patience_s(self._request, attempt))
         try:
             async with limit:
                 if self._rival is None:
                     return attempt, await attempt.next()
-                return await self._hear_both(attempt, self._rival)
+                heard = await hear_both(attempt, self._rival)
+                if self._rival.error is not None:
+                    self._rival = None
+                return heard
         except TimeoutError as late:
             if not limit.expired():  # not ours: a fault of the tier
                 raise CloudTimeoutError("the tier timed out", phase="total") from late
             raise
-
-    def _patience_s(self, attempt: TierAttempt) -> float | None:
-        left_s = self._request.time_left_s
-        if isinstance(attempt, CloudTierAttempt):
-            own_s = attempt.time_left_s + GRACE_S  # never infinite: no endpoint may take for ever
-            return own_s if left_s is None else min(left_s, own_s)
-        if left_s is None:
-            return None
-        if attempt.first_token_s is None and attempt.refusal is None and not attempt.draft.is_free:
-            return PATIENCE * left_s
-        return left_s
-
-    async def _hear_both(
-        self, attempt: TierAttempt, rival: CloudTierAttempt
-    ) -> tuple[TierAttempt, Piece]:
-        """Whoever speaks first; a rival that fails is forgotten."""
-        asked = {asyncio.ensure_future(one.next()): one for one in (attempt, rival)}
-        try:
-            await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in asked:
-                task.cancel()
-            await asyncio.gather(*asked, return_exceptions=True)
-            for task, one in asked.items():
-                if not task.cancelled() and task.exception() is None:
-                    one.put_back(task.result())
-        for task, one in asked.items():
-            error = None if task.cancelled() else task.exception()
-            if one is rival and isinstance(error, EdgeLLMError):
-                rival.error, self._rival = error, None
-            elif error is not None:
-                raise error
-        speaker = rival if rival.has_unheard and not attempt.has_unheard else attempt
-        return speaker, await speaker.next()
 
     # Giving up
 
@@ -425,7 +404,8 @@ class Flow:
         self._drop_rival()
         await self._ledger.settle()
         score = self._watches[answered].score
-        answer = self._ledger.answer(answered, self._outlet.text, score)
+        notes = (watch.note for watch in self._watches.values() if watch.note)
+        answer = self._ledger.answer(answered, self._outlet.text, score, next(notes, None))
         self._starter.observe(answered, answer)
         return Chunk(answer=answer, logprobs=answered.transcript.take_logprobs())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 import uuid
 from collections import Counter
@@ -12,6 +13,7 @@ from types import MappingProxyType
 from edge_llm.confidence.base import Score
 from edge_llm.errors import ContextLengthExceededError, EdgeLLMError, NoRouteError
 from edge_llm.routing.base import EscalationReason, Refusal, RoutingDecision, TierRefusal
+from edge_llm.runtime.assess import CALIBRATED
 from edge_llm.runtime.attempt import TierAttempt
 from edge_llm.runtime.cloud_attempt import CloudTierAttempt
 from edge_llm.types import Answer, Attempt, Timings, Usage
@@ -71,8 +73,13 @@ class Ledger:
         if ending:
             await asyncio.wait(ending, timeout=CLOSING_S)
 
-    def answer(self, attempt: TierAttempt, text: str, score: Score | None) -> Answer:
-        """The answer that `attempt` gave, with the record of all."""
+    def answer(
+        self, attempt: TierAttempt, text: str, score: Score | None, note: str | None = None
+    ) -> Answer:
+        """The answer that `attempt` gave, with the record of all.
+
+        `score` is the last of its own draft, `note` why no calibration judged drafts.
+        """
         self._outcomes[attempt] = "answered"
         transcript = attempt.transcript
         moved, policy = self._moved, self._policy
@@ -91,8 +98,10 @@ class Ledger:
             score=measured.score,
             signal=measured.signal,
             threshold=measured.threshold,
-            confidence=None,
-            calibrated=False,
+            confidence=None if score is None else score.confidence,
+            calibrated=measured.signal in CALIBRATED.values(),
+            checkpoint=measured.checkpoint,
+            uncalibrated_because=note,
             usage=self._usage(),
             timings=self._timings(attempt),
             cost_usd=sum(one.cost_usd for one in self.attempts),
@@ -155,7 +164,13 @@ class Ledger:
 def _as_refusal(score: Score | None) -> Refusal:
     if score is None:
         return Refusal(EscalationReason.LOW_CONFIDENCE)
-    return Refusal(EscalationReason.LOW_CONFIDENCE, score.value, score.threshold, score.signal)
+    return Refusal(
+        EscalationReason.LOW_CONFIDENCE,
+        score.value,
+        score.threshold if math.isfinite(score.threshold) else None,
+        score.signal,
+        checkpoint=score.checkpoint,
+    )
 
 
 def no_route(decision: RoutingDecision, max_tokens: int) -> EdgeLLMError:

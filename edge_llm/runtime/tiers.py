@@ -17,6 +17,7 @@ from edge_llm.engine.host import ModelFacts
 from edge_llm.errors import ContextLengthExceededError
 from edge_llm.routing.base import Need, TierFacts
 from edge_llm.routing.capability import LANGUAGE
+from edge_llm.runtime.calibrations import NOT_CALIBRATED, FoundCalibration
 from edge_llm.runtime.chat_request import ChatRequest
 from edge_llm.runtime.local import LocalModel
 from edge_llm.runtime.prepare import Prepared, prepare, prepare_passages
@@ -35,6 +36,7 @@ class LocalTier:
     name: str
     model: LocalModel
     languages: frozenset[str] | None = None
+    calibration: FoundCalibration = NOT_CALIBRATED
 
 
 @dataclass(frozen=True, slots=True, eq=False)
