@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -66,13 +65,13 @@ def calibrated(**thresholds: tuple[float, float]) -> FoundCalibration:
 
 
 @pytest.fixture
-def bound(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def bound(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Called with a `FoundCalibration`: it holds for every model from then on."""
 
     def bind(found: FoundCalibration) -> None:
         monkeypatch.setattr(build, "find_calibration", lambda *_: found)
 
-    yield bind
+    return bind
 
 
 def outcomes(answer: Answer) -> list[tuple[str, str]]:
