@@ -5,7 +5,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -57,7 +57,7 @@ def calibrated(**thresholds: tuple[float, float]) -> FoundCalibration:
         ByLowLogprob(
             model_binding(location, "0" * 64, "default"),
             FEATURE_NAMES,
-            MappingProxyType(dict.fromkeys(limits)),
+            cast(Any, MappingProxyType(dict.fromkeys(limits))),
             1000,
             certificate,
         )
