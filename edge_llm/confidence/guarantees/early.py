@@ -11,7 +11,11 @@ from edge_llm.confidence.arrays import Floats, Mask
 from edge_llm.confidence.calibration.calibration import Calibration
 from edge_llm.confidence.checkpoints import END, Checkpoint
 from edge_llm.confidence.guarantees.certificate import Certificate, Infeasible
-from edge_llm.confidence.guarantees.certify import certificate_of, find_threshold
+from edge_llm.confidence.guarantees.certify import (
+    certificate_of,
+    find_threshold,
+    measured_threshold,
+)
 from edge_llm.confidence.guarantees.goals import Goal
 from edge_llm.confidence.outcomes import Outcomes
 from edge_llm.confidence.policy import Decisions, Policy, Thresholds
