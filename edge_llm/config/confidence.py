@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 from edge_llm.config.checks import is_number, not_one_of, refuse_unknown, require_count
+from edge_llm.config.escalation import OnDoubt
 from edge_llm.errors import ConfigError
 
 SecondLook: TypeAlias = Literal["off", "p_true", "samples", "model"]
@@ -89,6 +90,9 @@ def _check_arms(arms: object) -> None:
         if not isinstance(arm.get("name"), str) or not arm["name"]:
             raise ConfigError("an arm of confidence.arms needs a name")
         _require_share(f"arms: share of {arm['name']!r}", arm.get("share"))
+        if "on_doubt" in arm and arm["on_doubt"] not in get_args(OnDoubt):
+            what = f"confidence.arms: on_doubt of {arm['name']!r}"
+            raise ConfigError(not_one_of(what, OnDoubt, arm["on_doubt"]))
         if "threshold" in arm:
             _require_share(f"arms: threshold of {arm['name']!r}", arm["threshold"])
     names = [arm["name"] for arm in arms]

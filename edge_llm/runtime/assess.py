@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from edge_llm.confidence.base import ConfidenceSignal, DraftState, Score
-from edge_llm.confidence.checkpoints import END, SECOND_LOOK, Checkpoint
+from edge_llm.confidence.checkpoints import END, PROMPT, SECOND_LOOK, Checkpoint
 from edge_llm.confidence.features import FEATURE_NAMES, FeatureTracker
 from edge_llm.confidence.signals.low_logprob import LOW_LOGPROB
 from edge_llm.confidence.signals.registry import SIGNALS
@@ -67,6 +67,12 @@ class Assessor:
     """What was learned of texts."""
     note: str | None = None
     """Why no calibration holds; None where one does."""
+
+    @property
+    def judges_prompts(self) -> bool:
+        """Whether a certified threshold gives requests up before anything is generated."""
+        policy = None if self.calibration is None else self.calibration.policy
+        return policy is not None and PROMPT in policy.thresholds and self.threshold is None
 
     def assess(
         self, checkpoint: Checkpoint | None, tracker: FeatureTracker, state: DraftState

@@ -103,6 +103,32 @@ def find_calibration(
     return found
 
 
+def list_calibrations(
+    location: ModelLocation, template_sha256: str, folder: Path | None = None
+) -> list[FoundCalibration]:
+    """Every calibration that bears the model's name, with why it does not hold; damaged ones too.
+
+    Raises:
+        ModelError: the model's file cannot be read.
+    """
+    folder = calibrations_folder() if folder is None else folder
+    found = []
+    for path in sorted(folder.glob(f"{_slug(location.name)}.*.json")):
+        try:
+            found.append(_judged(path, location, template_sha256))
+        except CalibrationError as error:
+            found.append(FoundCalibration(path=path, note=str(error.message)))
+    return found
+
+
+def _judged(path: Path, location: ModelLocation, template_sha256: str) -> FoundCalibration:
+    from edge_llm.confidence.calibration.file import load_calibration
+
+    calibration = load_calibration(path)
+    loaded = model_binding(location, template_sha256, calibration.binding.task)
+    return FoundCalibration(calibration, path, calibration.binding.mismatch(loaded))
+
+
 def _look(
     settings: ConfidenceConfig, location: ModelLocation, template_sha256: str, folder: Path
 ) -> FoundCalibration:

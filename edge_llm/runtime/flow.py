@@ -19,48 +19,23 @@ from edge_llm.errors import (
 )
 from edge_llm.routing.base import EscalationReason, Refusal
 from edge_llm.runtime.attempt import TierAttempt
-from edge_llm.runtime.chat_request import ChatRequest
 from edge_llm.runtime.cloud_attempt import CloudTierAttempt
-from edge_llm.runtime.hold import Hold
-from edge_llm.runtime.judging import continuation, is_approved, judging, refinement
+from edge_llm.runtime.judging import continuation, is_approved, judging
 from edge_llm.runtime.listening import GRACE_S, hear_both, patience_s
 from edge_llm.runtime.outgoing import NOTHING_MORE, Extra
-from edge_llm.runtime.outlet import Outlet
-from edge_llm.runtime.record import Ledger
-from edge_llm.runtime.second_look import SecondLook
-from edge_llm.runtime.starting import Starter, in_time
-from edge_llm.runtime.tier_set import TierSet
+from edge_llm.runtime.request_state import DOUBTS, RequestState
+from edge_llm.runtime.starting import in_time
 from edge_llm.runtime.tiers import RemoteTier, Tier
 from edge_llm.runtime.transcript import Piece
-from edge_llm.runtime.watch import DraftWatch, is_valid
+from edge_llm.runtime.watch import is_valid
 from edge_llm.types import Chunk
-
-DOUBTS = (EscalationReason.LOW_CONFIDENCE, EscalationReason.UNSURE)
-"""Reasons that are a guess about the answer, and not a fault of it."""
 
 WORTHLESS = (EscalationReason.EMPTY, EscalationReason.VALIDATOR)
 """Reasons for which even a draft that was given up is better than the answer after it."""
 
 
-class Flow:
+class Flow(RequestState):
     """Drives one request; `chunks` may be iterated once."""
-
-    def __init__(self, tiers: TierSet, request: ChatRequest, started_s: float) -> None:
-        self._request = request
-        self._settings = tiers.settings
-        self._ledger = Ledger(started_s)
-        self._starter = Starter(tiers, request, self._ledger)
-        self._second = SecondLook(tiers, request, self._starter.book, self._ledger)
-        self._outlet = Outlet(_hold(request), is_strict=request.wants_json)
-        self._watches: dict[TierAttempt, DraftWatch] = {}
-        self._current: TierAttempt | None = None
-        self._rival: CloudTierAttempt | None = None
-        """What races with the current attempt."""
-        self._parked: list[TierAttempt] = []
-        """Drafts that were given up and may be needed again, the newest last."""
-        self._interrupted: tuple[TierAttempt, list[Chunk]] | None = None
-        """A draft that another tier goes on with, and what was held of it."""
-        self._is_done = False
 
     async def chunks(self) -> AsyncGenerator[Chunk]:
         """The answer in pieces, the last with the record; leaving early stops every tier.
@@ -70,10 +45,13 @@ class Flow:
         """
         try:
             await self._begin(await self._starter.first())
+            await self._look_before(self._working)
             while not self._is_done:
                 for chunk in self._seen(await self._step()):
                     yield chunk
-            yield await self._last_chunk()
+            last = await self._last_chunk()
+            self._end(self._working, last)
+            yield last
         finally:
             await self._stop_all()
 
@@ -111,6 +89,13 @@ class Flow:
         await self._maybe_race(attempt)
         seen = self._outlet.add(attempt.draft, chunks, piece.num_answer_tokens)
         return [*seen, *self._finish(attempt)] if attempt.is_over else seen
+
+    async def _look_before(self, attempt: TierAttempt) -> None:
+        """Let another tier begin where the request alone tells that this one would not do."""
+        refusal = self._watches[attempt].look_before(attempt)
+        if refusal is not None:
+            attempt.refusal = refusal
+            await self._give_up(attempt, refusal)
 
     async def _look_again(self, attempt: TierAttempt, refusal: Refusal | None) -> Refusal | None:
         """What a second look makes of a whole draft that another tier could still replace."""
@@ -199,14 +184,6 @@ class Flow:
             return []
         return await self._move_to(tier, self._extra(attempt, refusal))
 
-    def _park(
-        self, attempt: TierAttempt, chunks: Sequence[Chunk], outcome: str = "deferred"
-    ) -> None:
-        attempt.draft.held += chunks
-        attempt.park()
-        self._ledger.note_outcome(attempt, outcome)
-        self._parked.append(attempt)
-
     async def _move_to(self, tier: Tier | None, extra: Extra = NOTHING_MORE) -> Sequence[Chunk]:
         """Make a tier the current one; where it cannot even begin, what there is instead."""
         if tier is None:
@@ -218,20 +195,6 @@ class Flow:
         except EdgeLLMError as error:
             return await self._fall_back(error)
         return []
-
-    def _is_awaited(self, attempt: TierAttempt, refusal: Refusal) -> bool:
-        """Whether the draft is wanted whole before another tier looks at it."""
-        looks = self._request.on_doubt in ("verify", "draft_and_refine")
-        return looks and refusal.reason in DOUBTS and not attempt.is_over
-
-    def _wants_verdict(self, refusal: Refusal) -> bool:
-        return self._request.on_doubt == "verify" and refusal.reason in DOUBTS
-
-    def _extra(self, attempt: TierAttempt, refusal: Refusal) -> Extra:
-        text = attempt.transcript.text
-        if self._request.on_doubt != "draft_and_refine" or not text.strip():
-            return NOTHING_MORE
-        return refinement(text) if refusal.reason in DOUBTS else NOTHING_MORE
 
     async def _verdict(self, attempt: TierAttempt, tier: RemoteTier) -> bool | None:
         """What a tier says of a whole draft; None when it cannot be asked."""
@@ -265,15 +228,6 @@ class Flow:
         await self._begin(tier, continuation(self._outlet.text), attempt)
         return []
 
-    async def _begin(
-        self, tier: Tier, extra: Extra = NOTHING_MORE, continued: TierAttempt | None = None
-    ) -> None:
-        """Make a tier the current one."""
-        draft = None if continued is None else continued.draft
-        attempt = await self._starter.start(tier, extra=extra, draft=draft)
-        self._watches[attempt] = self._starter.watch(attempt)
-        self._current = attempt
-
     # Racing
 
     async def _maybe_race(self, attempt: TierAttempt) -> None:
@@ -301,12 +255,6 @@ class Flow:
         self._current, self._rival = rival, None
         seen = self._outlet.add(rival.draft, chunks, piece.num_answer_tokens)
         return [*seen, *self._finish(rival)] if rival.is_over else seen
-
-    def _drop_rival(self) -> None:
-        if self._rival is not None:
-            self._ledger.note_outcome(self._rival, "lost")
-            self._rival.stop()
-            self._rival = None
 
     # Failing
 
@@ -397,36 +345,6 @@ class Flow:
         self._ledger.is_degraded = True
         self._current = attempt
         return self._finish(attempt)
-
-    async def _last_chunk(self) -> Chunk:
-        answered = self._working
-        self._ledger.note_outcome(answered, "answered")
-        self._drop_rival()
-        await self._ledger.settle()
-        score = self._watches[answered].score
-        notes = (watch.note for watch in self._watches.values() if watch.note)
-        answer = self._ledger.answer(answered, self._outlet.text, score, next(notes, None))
-        self._starter.observe(answered, answer)
-        return Chunk(answer=answer, logprobs=answered.transcript.take_logprobs())
-
-    async def _stop_all(self) -> None:
-        for attempt in self._ledger.attempts:
-            attempt.stop()
-        self._starter.forget()
-        await self._ledger.settle()
-
-    @property
-    def _working(self) -> TierAttempt:
-        if self._current is None:
-            raise RuntimeClosedError("the request was not begun")
-        return self._current
-
-
-def _hold(request: ChatRequest) -> Hold:
-    """How long drafts are held: to the end, where only a whole one can be judged."""
-    if request.validator is not None or request.on_doubt == "verify":
-        return Hold("full")
-    return request.hold
 
 
 def _doubt(score: Score | None) -> Refusal:

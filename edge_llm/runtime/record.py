@@ -13,6 +13,7 @@ from types import MappingProxyType
 from edge_llm.confidence.base import Score
 from edge_llm.errors import ContextLengthExceededError, EdgeLLMError, NoRouteError
 from edge_llm.routing.base import EscalationReason, Refusal, RoutingDecision, TierRefusal
+from edge_llm.runtime.arms import Arm
 from edge_llm.runtime.assess import CALIBRATED
 from edge_llm.runtime.attempt import TierAttempt
 from edge_llm.runtime.cloud_attempt import CloudTierAttempt
@@ -40,6 +41,9 @@ class Ledger:
         self._was_held = False
         self.is_degraded = False
         """Whether a better tier was wanted and could not be had."""
+        self.trace_id = uuid.uuid4().hex
+        self.arm: Arm | None = None
+        """Which variant the request was given to; None: nothing is compared."""
 
     def note_route(self, decision: RoutingDecision) -> None:
         """Where the request goes first."""
@@ -108,7 +112,8 @@ class Ledger:
             attempts=tuple(self._records()),
             degraded=self.is_degraded or attempt.refusal is not None,
             cached=False,
-            trace_id=uuid.uuid4().hex,
+            trace_id=self.trace_id,
+            arm=None if self.arm is None else self.arm.name,
             reasoning=transcript.reasoning,
             dropped_messages=attempt.dropped_messages,
             compressed_tokens=attempt.compressed_tokens,

@@ -58,6 +58,11 @@ class SecondLook:
             return False
         return abs(score.value - score.threshold) <= self._settings.second_look_band
 
+    def is_awaited(self, attempt: TierAttempt, score: Score | None) -> bool:
+        """Whether a draft is to be finished for it; a certified early threshold needs none."""
+        is_certain = score is not None and score.is_calibrated
+        return not is_certain and self.is_wanted(attempt, score)
+
     async def look(self, attempt: TierAttempt, state: DraftState) -> DraftState | None:
         """What is known with the second look; None where it told nothing, or not in time."""
         tier = self._tiers.tier(attempt.tier)

@@ -242,7 +242,10 @@ class Starter:
             or tier.calibration.calibration is not None
             or tier.model.facts.unsure_token_id is not None
         )
+        arm = self._ledger.arm
         threshold = self._tiers.settings.threshold
+        if arm is not None and arm.threshold is not None:
+            threshold = arm.threshold
         return create_assessor(tier, self._tiers.confidence, threshold) if is_measured else None
 
 

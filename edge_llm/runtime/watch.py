@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge_llm.confidence.base import DraftState, Score
-from edge_llm.confidence.checkpoints import END, SECOND_LOOK, Checkpoint, passed
-from edge_llm.confidence.features import FeatureTracker
+from edge_llm.confidence.checkpoints import END, PROMPT, SECOND_LOOK, Checkpoint, passed
+from edge_llm.confidence.features import FEATURE_NAMES, FeatureTracker
 from edge_llm.confidence.signals.unsure_token import UNSURE_TOKEN
 from edge_llm.confidence.verbalised import read_verbalised
 from edge_llm.routing.base import Refusal
-from edge_llm.routing.deferral import DraftFacts, is_checkpoint, judge
+from edge_llm.routing.deferral import DraftFacts, is_checkpoint, judge, low_confidence
 from edge_llm.routing.loops import is_looping
 from edge_llm.runtime.assess import Assessor
 from edge_llm.runtime.attempt import TierAttempt
@@ -79,6 +80,17 @@ class DraftWatch:
         checkpoint = END if attempt.is_over else passed(before, self._num_tokens)
         return self._judge(attempt, checkpoint, self.state(attempt))
 
+    def look_before(self, attempt: TierAttempt) -> Refusal | None:
+        """Why the draft is not even to be begun: only a certified threshold can tell."""
+        assessor = self._assessor
+        if assessor is None or not assessor.judges_prompts:
+            return None
+        score = assessor.assess(PROMPT, self.tracker, self.state(attempt))
+        if score is None or not score.is_low:
+            return None
+        self.score = score
+        return low_confidence(self._facts(attempt, self.state(attempt)))
+
     def look_again(self, attempt: TierAttempt, seen: DraftState) -> Refusal | None:
         """The same with what a second look at the whole draft found."""
         return self._judge(attempt, SECOND_LOOK, seen)
@@ -94,6 +106,12 @@ class DraftWatch:
     def features(self, attempt: TierAttempt) -> NDArray[np.float64]:
         """The draft as a calibration sees it now: (len(FEATURE_NAMES),) float64, NaN: not known."""
         return self.tracker.features(self.state(attempt))
+
+    def known_features(self, attempt: TierAttempt) -> dict[str, float]:
+        """Those of `features` that are known, by name."""
+        state = self.state(attempt)
+        values = {name: self.tracker.value(name, state) for name in FEATURE_NAMES}
+        return {n: v for n, v in values.items() if v is not None and math.isfinite(v)}
 
     def state(self, attempt: TierAttempt) -> DraftState:
         """What is known of the draft beside its statistics."""
