@@ -20,7 +20,7 @@ from edge_llm.confidence.metrics.report import RoutingQuality, routing_quality
 from edge_llm.confidence.outcomes import Outcomes
 from edge_llm.errors import CalibrationDataError
 from edge_llm.evaluate.outcomes import to_outcomes
-from edge_llm.evaluate.priors import COLUMNS, Priors, learn_priors
+from edge_llm.evaluate.priors import Priors, learn_priors
 from edge_llm.evaluate.recording import Recording
 
 FITTED_SHARE = 0.5
@@ -99,12 +99,11 @@ def fit_halves(recordings: Sequence[Recording], binding: Binding, *, seed: int =
         CalibrationDataError: too few questions, or nothing to fit on.
     """
     chosen, rest = split_rows(recordings, FITTED_SHARE, seed)
-    outcomes = to_outcomes(recordings, more=tuple(COLUMNS.values()))
     seen = [recordings[index] for index in chosen]
-    fitted = outcomes.select(np.array(chosen))
+    priors = learn_priors(seen, to_outcomes(seen), seed)
+    outcomes = to_outcomes(recordings, more=tuple(priors.parts))
+    fitted = priors.fill(outcomes.select(np.array(chosen)))
     held_out = outcomes.select(np.array(rest))
-    priors = learn_priors(seen, fitted, seed)
-    fitted = priors.fill(fitted)
     held_out = priors.judge([recordings[index] for index in rest], held_out)
     _check(fitted)
     calibration = fit_calibration(fitted, binding, seed=seed)
@@ -145,7 +144,7 @@ def fit_and_certify(
 
 
 def _check(outcomes: Outcomes) -> None:
-    if all(bool(np.isnan(array).all()) for array in outcomes.features.values()):
+    if all(bool(np.isnan(array).all()) for array in outcomes.features.values()):  # or has none
         raise CalibrationDataError(
             "nothing is known of any draft to fit on",
             hint="columns 'score', 'features' or 'feature.NAME', or prompts",
