@@ -16,7 +16,7 @@ from edge_llm.confidence.text.sums import Sums, check_sums
         ("3 * 4 + 2 = 18", Sums(0, 1)),
         ("10 - 2 * 3 = 4 and 1 + 1 = 3", Sums(1, 1)),
         ("$1,200 / 3 = $400", Sums(1, 0)),
-        ("9 * 2 = $<<9*2=18>>18", Sums(2, 0)),
+        ("9 * 2 = $18, 9*2=17", Sums(1, 1)),
         ("50% x 80 = 40", Sums(1, 0)),
         ("10 / 3 = 3.33", Sums(1, 0)),
         ("5 / 0 = 1", Sums(0, 0)),
@@ -62,4 +62,4 @@ def test_ngrams_are_of_words_and_of_pieces_inside_them() -> None:
 
 
 def test_buckets_are_the_same_everywhere() -> None:
-    assert hashed(iter(["door", "door"])) == {0x9BF96EE1 % NUM_BUCKETS: 1.0 + math.log(2)}
+    assert hashed(iter(["door", "door"])) == {0x8AE5542D % NUM_BUCKETS: 1.0 + math.log(2)}
