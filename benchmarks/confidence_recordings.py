@@ -19,7 +19,7 @@ from typing import Any
 
 from gguf import GGMLQuantizationType as Kind
 
-from edge_llm.config import EdgeConfig, cache_folder, load_config
+from edge_llm.config import ConfidenceConfig, EdgeConfig, cache_folder, load_config
 from edge_llm.evaluate.data.example import Example
 from edge_llm.evaluate.graders import create_grader
 from edge_llm.evaluate.recording import Recording
@@ -79,7 +79,12 @@ def record_sets(model: Model, count: int, seed: int, folder: Path) -> Sets:
 
 async def _record_sets(model: Model, count: int, seed: int, folder: Path) -> Sets:
     config = EdgeConfig(
-        model=str(model.path), threads=1, max_num_seqs=AT_ONCE, cache_max_mb=0, prefix_slots=0
+        model=str(model.path),
+        threads=1,
+        max_num_seqs=AT_ONCE,
+        cache_max_mb=0,
+        prefix_slots=0,
+        confidence=ConfidenceConfig(self_certainty=True),
     )
     path = folder / f"{content_fingerprint(model.path)[:16]}.sqlite"
     found: Sets = {}

@@ -330,7 +330,8 @@ class Attempt:
     """`local` or `cloud`."""
     model: str
     outcome: str
-    """`answered`, `deferred`, `lost` (a race), `cancelled`, `judged`, or the `code` of an error."""
+    """`answered`, `deferred`, `lost` (a race), `cancelled`, `judged`, `looked` (a second look),
+    or the `code` of an error."""
     reason: str | None = None
     """Why it was deferred."""
     prompt_tokens: int = 0
@@ -394,6 +395,12 @@ class Answer(Generic[ParsedT]):
     parsed: ParsedT | None = None
     """With `response_type` an instance of it, with `response_format` the JSON value of `text`;
     None where neither was given, or where tools are called instead. Not part of the record."""
+    uncalibrated_because: str | None = None
+    """Why no calibration judged the local draft; None where one did, or nothing did."""
+    checkpoint: str | None = None
+    """How far the draft was when `score` was measured: `first`, a number of tokens, `end`."""
+    arm: str | None = None
+    """Which variant of a comparison the request was given to; None: nothing is compared."""
 
     def to_dict(self) -> dict[str, Any]:
         """The record as plain JSON values, under the same names everywhere."""

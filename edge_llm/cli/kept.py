@@ -99,3 +99,10 @@ def budget(config: ConfigFile = None, as_json: CacheJson = False) -> None:
     from edge_llm.cli import state as command
 
     command.print_budget(config, as_json=as_json)
+
+
+def stats(config: ConfigFile = None, as_json: CacheJson = False) -> None:
+    """Compare the arms of a running comparison, and what shadow requests found."""
+    from edge_llm.cli import stats as command
+
+    command.print_stats(config, as_json=as_json)

@@ -14,7 +14,7 @@ import edge_llm
 from edge_llm.cli.evaluating import calibrate, evaluate
 from edge_llm.cli.files import quantize, redact
 from edge_llm.cli.form_options import Choices, GrammarFile, JSONSchemaFile, Regex, form_options
-from edge_llm.cli.kept import budget, cache_app, deferred_app
+from edge_llm.cli.kept import budget, cache_app, deferred_app, stats
 from edge_llm.cli.machine import doctor, report
 from edge_llm.cli.models import models_app, pull
 from edge_llm.cli.options import (
@@ -146,6 +146,12 @@ def chat(  # noqa: PLR0913 — one parameter is one option of the command line
         str | None,
         typer.Option("--privacy", help="What may leave: 'local_only', 'redact' or 'allow'."),
     ] = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            "--calibration", metavar="FILE|MODE", help="A file, or 'auto', 'required' or 'off'."
+        ),
+    ] = None,
     hold: Annotated[
         str | None,
         typer.Option("--hold", help="Held back until certain: none, window(n), sentence, full."),
@@ -199,6 +205,7 @@ def chat(  # noqa: PLR0913 — one parameter is one option of the command line
         "cloud_url": cloud_url,
         "cloud_model": cloud_model,
         "cloud_key_env": cloud_key_env,
+        "confidence": None if calibration is None else {"calibration": calibration},
     }
     request_options: dict[str, Any] = {
         "privacy": privacy,
@@ -312,6 +319,7 @@ def serve(
 app.add_typer(cache_app, name="cache")
 app.add_typer(deferred_app, name="deferred")
 app.command()(budget)
+app.command()(stats)
 app.command()(calibrate)
 app.command()(evaluate)
 

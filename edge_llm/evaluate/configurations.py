@@ -7,20 +7,20 @@ correctness and cost are those of the recorded answers; who wins a race, the rec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edge_llm.confidence.arrays import Floats, Indices, Mask
 from edge_llm.confidence.calibration.binding import Binding
 from edge_llm.confidence.checkpoints import END, Checkpoint
-from edge_llm.confidence.guarantees.certificate import Certificate
+from edge_llm.confidence.guarantees.certificate import Certificate, Infeasible
 from edge_llm.confidence.guarantees.early import MAX_LOST
 from edge_llm.confidence.guarantees.goals import AccuracyLoss, Goal
 from edge_llm.errors import CalibrationDataError
-from edge_llm.evaluate.fitting import fit_and_certify
-from edge_llm.evaluate.outcomes import to_outcomes
+from edge_llm.evaluate.fitting import fit_halves
+from edge_llm.evaluate.outcomes import checkpoints
 from edge_llm.evaluate.recording import Recording, Said
 
 FOLDS = 5
@@ -52,8 +52,8 @@ class Decided:
     scores: dict[Checkpoint, Floats]
     thresholds: Floats
     """At the end of each draft."""
-    num_infeasible: int
-    """Of `FOLDS`; there everything is escalated."""
+    infeasible: list[Infeasible]
+    """Of the parts where nothing could be certified; there everything is escalated."""
 
 
 def local_only(recordings: Sequence[Recording]) -> Played:
@@ -78,8 +78,10 @@ def cloud_only(recordings: Sequence[Recording]) -> Played:
 def hybrid(recordings: Sequence[Recording], decided: Decided, name: str) -> Played:
     """Drafts below a threshold are answered by the cloud instead."""
     played = _played(name, recordings, decided.kept, decided.checkpoint)
-    note = f"infeasible in {decided.num_infeasible} of {FOLDS} parts: all escalated there"
-    return _noted(played, note) if decided.num_infeasible else played
+    if not decided.infeasible:
+        return played
+    where = f"infeasible in {len(decided.infeasible)} of {FOLDS} parts, all escalated there"
+    return replace(played, note=f"{where}: {decided.infeasible[0].reason}")
 
 
 def race(recordings: Sequence[Recording], decided: Decided, band: float, name: str) -> Played:
@@ -122,39 +124,56 @@ def refined(recordings: Sequence[Recording], decided: Decided, name: str) -> Pla
     return played
 
 
-def decide(
-    recordings: Sequence[Recording], goal: Goal, *, seed: int = 0, max_lost: float = MAX_LOST
-) -> Decided:
-    """The goal's policy, fitted on other questions each time; 0 `max_lost` decides nothing early.
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A goal, and whether drafts are given up before their end."""
+
+    goal: Goal
+    max_lost: float = MAX_LOST
+    """As in `certify_policy`; 0 decides nothing early."""
+
+
+def decide(recordings: Sequence[Recording], plans: Sequence[Plan], seed: int = 0) -> list[Decided]:
+    """What each plan's policy does, fitted and certified on other questions each time.
 
     Raises:
         CalibrationDataError: too few questions.
     """
-    outcomes = to_outcomes(recordings)
-    count = len(recordings)
-    kept = np.zeros(count, np.bool_)
-    where: list[Checkpoint] = [END] * count
-    thresholds = np.full(count, np.inf)
-    scores = {name: np.full(count, np.nan) for name in outcomes.checkpoints}
-    num_infeasible = 0
+    found = [_undecided(recordings) for _ in plans]
     for fold, rows in enumerate(folds(recordings, seed)):
-        others = np.setdiff1d(np.arange(count), rows)
+        others = np.setdiff1d(np.arange(len(recordings)), rows).tolist()
         known = [recordings[index] for index in others]
-        found = fit_and_certify(known, _NOBODY, goal, seed=seed + fold, max_lost=max_lost)
-        fresh = found.calibration.scores(outcomes.select(rows), goal.target)
-        for name, values in fresh.items():
-            scores[name][rows] = values
-        if not isinstance(found.found, Certificate):
-            num_infeasible += 1
-            continue
-        policy = found.found.policy
-        decisions = policy.replay(fresh)
-        names = list(policy.thresholds)
-        kept[rows] = decisions.kept
-        thresholds[rows] = policy.threshold
-        for row, index in zip(rows, decisions.checkpoint, strict=True):
-            where[row] = names[int(index)]
-    return Decided(kept, where, scores, thresholds, num_infeasible)
+        halves = fit_halves(known, _NOBODY, seed=seed + fold)
+        fresh = halves.judge([recordings[index] for index in rows.tolist()])
+        for plan, decided in zip(plans, found, strict=True):
+            scores = halves.calibration.scores(fresh, plan.goal.target)
+            _decide_fold(decided, rows, scores, halves.certify(plan.goal, plan.max_lost))
+    return found
+
+
+def _undecided(recordings: Sequence[Recording]) -> Decided:
+    count = len(recordings)
+    scores = {name: np.full(count, np.nan) for name in checkpoints(recordings)}
+    return Decided(np.zeros(count, np.bool_), [END] * count, scores, np.full(count, np.inf), [])
+
+
+def _decide_fold(
+    decided: Decided,
+    rows: Indices,
+    scores: Mapping[Checkpoint, Floats],
+    found: Certificate | Infeasible,
+) -> None:
+    for name, values in scores.items():
+        decided.scores[name][rows] = values
+    if not isinstance(found, Certificate):
+        decided.infeasible.append(found)
+        return
+    decisions = found.policy.replay(scores)
+    names = list(found.policy.thresholds)
+    decided.kept[rows] = decisions.kept
+    decided.thresholds[rows] = found.policy.threshold
+    for row, index in zip(rows.tolist(), decisions.checkpoint.tolist(), strict=True):
+        decided.checkpoint[row] = names[int(index)]
 
 
 def folds(recordings: Sequence[Recording], seed: int) -> list[Indices]:
@@ -206,13 +225,6 @@ def _played(
         costs = costs + np.where(kept, 0.0, paid)
         return Played(name, correct, costs, (~kept).astype(np.float64), latency, tokens)
     return Played(name, local, costs, np.zeros(count), latency, tokens)
-
-
-def _noted(played: Played, note: str) -> Played:
-    return Played(
-        played.name, played.correct, played.cost_usd, played.escalated, played.latency_s,
-        played.local_tokens, note,
-    )  # fmt: skip
 
 
 def _race_begins_s(one: Recording, row: int, decided: Decided, band: float) -> float | None:

@@ -20,6 +20,7 @@ from edge_llm.confidence.metrics.report import RoutingQuality, routing_quality
 from edge_llm.confidence.outcomes import Outcomes
 from edge_llm.errors import CalibrationDataError
 from edge_llm.evaluate.outcomes import to_outcomes
+from edge_llm.evaluate.priors import Priors, learn_priors
 from edge_llm.evaluate.recording import Recording
 
 FITTED_SHARE = 0.5
@@ -72,6 +73,44 @@ def split_rows(
     return chosen, rest
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Halves:
+    """A fitted calibration with the rows that it saw and those that it did not."""
+
+    calibration: Calibration
+    priors: Priors
+    fitted: Outcomes
+    held_out: Outcomes
+
+    def certify(self, goal: Goal, max_lost: float = MAX_LOST) -> Certificate | Infeasible:
+        """The thresholds that keep the goal, if any; 0 `max_lost` decides nothing early."""
+        return certify_policy(self.calibration, self.fitted, self.held_out, goal, max_lost=max_lost)
+
+    def judge(self, recordings: Sequence[Recording]) -> Outcomes:
+        """Other recordings as the calibration sees them."""
+        names = self.calibration.feature_names
+        return self.priors.judge(recordings, to_outcomes(recordings, only=names))
+
+
+def fit_halves(recordings: Sequence[Recording], binding: Binding, *, seed: int = 0) -> Halves:
+    """Fit on a random half.
+
+    Raises:
+        CalibrationDataError: too few questions, or nothing to fit on.
+    """
+    chosen, rest = split_rows(recordings, FITTED_SHARE, seed)
+    seen = [recordings[index] for index in chosen]
+    priors = learn_priors(seen, to_outcomes(seen), seed)
+    outcomes = to_outcomes(recordings, more=tuple(priors.parts))
+    fitted = priors.fill(outcomes.select(np.array(chosen)))
+    held_out = outcomes.select(np.array(rest))
+    held_out = priors.judge([recordings[index] for index in rest], held_out)
+    _check(fitted)
+    calibration = fit_calibration(fitted, binding, seed=seed)
+    calibration = replace(calibration, parts={**calibration.parts, **priors.parts})
+    return Halves(calibration, priors, fitted, held_out)
+
+
 def fit_and_certify(
     recordings: Sequence[Recording],
     binding: Binding,
@@ -85,13 +124,9 @@ def fit_and_certify(
     Raises:
         CalibrationDataError: too few questions, or nothing to fit on.
     """
-    chosen, rest = split_rows(recordings, FITTED_SHARE, seed)
-    outcomes = to_outcomes(recordings)
-    _check(outcomes)
-    fitted = outcomes.select(np.array(chosen))
-    held_out = outcomes.select(np.array(rest))
-    calibration = fit_calibration(fitted, binding, seed=seed)
-    found = certify_policy(calibration, fitted, held_out, goal, max_lost=max_lost)
+    halves = fit_halves(recordings, binding, seed=seed)
+    calibration, held_out = halves.calibration, halves.held_out
+    found = halves.certify(goal, max_lost)
     if isinstance(found, Certificate):
         calibration = replace(calibration, certificate=found)
     scores = calibration.scores(held_out, goal.target)[END]
@@ -109,7 +144,7 @@ def fit_and_certify(
 
 
 def _check(outcomes: Outcomes) -> None:
-    if not outcomes.feature_names:
+    if all(bool(np.isnan(array).all()) for array in outcomes.features.values()):  # or has none
         raise CalibrationDataError(
             "nothing is known of any draft to fit on",
             hint="columns 'score', 'features' or 'feature.NAME', or prompts",

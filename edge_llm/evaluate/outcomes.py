@@ -13,13 +13,16 @@ from edge_llm.confidence.outcomes import Outcomes
 from edge_llm.evaluate.recording import Recording
 
 
-def to_outcomes(recordings: Sequence[Recording], more: Sequence[str] = ()) -> Outcomes:
+def to_outcomes(
+    recordings: Sequence[Recording], more: Sequence[str] = (), only: Sequence[str] | None = None
+) -> Outcomes:
     """One row for each recording, in their order; a column for each feature that any of them has.
 
-    `more` names columns that are filled in later. Drafts that were looked at nowhere have the
-    checkpoint `end` alone, so that what is known of their prompts has a place.
+    `more` names columns that are filled in later; `only`, all of them in their order. Drafts that
+    were looked at nowhere have the checkpoint `end` alone, so that what is known of their prompts
+    has a place.
     """
-    names = feature_names(recordings, more)
+    names = feature_names(recordings, more) if only is None else tuple(only)
     places = checkpoints(recordings)
     return Outcomes(
         feature_names=names,

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from edge_llm.confidence.base import ConfidenceSignal, DraftState, Score
-from edge_llm.confidence.features import FeatureTracker
-from edge_llm.confidence.signals.low_logprob import LOW_LOGPROB
+from edge_llm.confidence.base import DraftState, Score
+from edge_llm.confidence.checkpoints import END, PROMPT, SECOND_LOOK, Checkpoint, passed
+from edge_llm.confidence.features import FEATURE_NAMES, FeatureTracker
 from edge_llm.confidence.signals.unsure_token import UNSURE_TOKEN
-from edge_llm.engine.host import ModelFacts
+from edge_llm.confidence.verbalised import read_verbalised
 from edge_llm.routing.base import Refusal
-from edge_llm.routing.deferral import DraftFacts, is_checkpoint, judge
+from edge_llm.routing.deferral import DraftFacts, is_checkpoint, judge, low_confidence
 from edge_llm.routing.loops import is_looping
+from edge_llm.runtime.assess import Assessor
 from edge_llm.runtime.attempt import TierAttempt
 from edge_llm.runtime.structured.verify import ANYTHING, Expected
 from edge_llm.runtime.transcript import Piece
 from edge_llm.types import Validator
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +33,11 @@ class Standards:
 
     rules: tuple[str, ...] = ()
     """Names of `routing.deferral.RULES`, in order."""
-    threshold: float | None = None
-    """Of the signal; None takes its own."""
     validator: Validator | None = None
     expected: Expected = ANYTHING
     """Its form, and the tools that may be called."""
     max_tokens: int | None = None
     """As the caller set it."""
-
-
-def signal_for(facts: ModelFacts) -> ConfidenceSignal:
-    """The signal for a model: its own word where it was trained to give one."""
-    return LOW_LOGPROB if facts.unsure_token_id is None else UNSURE_TOKEN
 
 
 class DraftWatch:
@@ -49,17 +46,27 @@ class DraftWatch:
     def __init__(
         self,
         standards: Standards,
-        signal: ConfidenceSignal | None,
+        assessor: Assessor | None,
         time_left: Callable[[], float | None] = lambda: None,
+        prompt: str = "",
     ) -> None:
+        """`prompt` is what the user said, for what was learned of texts."""
         self._standards = standards
-        self._signal = signal
+        self._assessor = assessor
         self._time_left = time_left
+        self._prompt = prompt
+        self._query_prior: float | None = None
+        self._is_kept = False
         self.tracker = FeatureTracker()
         """What the statistics of the answer's tokens amount to."""
         self._num_tokens = 0
         self.score: Score | None = None
-        """What the signal said last."""
+        """What was measured last."""
+
+    @property
+    def note(self) -> str | None:
+        """Why no calibration judges the draft; None where one does, or nothing does."""
+        return None if self._assessor is None else self._assessor.note
 
     def look(self, attempt: TierAttempt, piece: Piece) -> Refusal | None:
         """Why the draft is to be given up; None keeps it, and is all there is between checkpoints.
@@ -70,25 +77,44 @@ class DraftWatch:
         self.tracker.add(piece.statistics, piece.text)
         if piece.finish_reason is None and not is_checkpoint(before, self._num_tokens):
             return None
-        state = self._state(attempt)
-        self._measure(state)
+        checkpoint = END if attempt.is_over else passed(before, self._num_tokens)
+        return self._judge(attempt, checkpoint, self.state(attempt))
+
+    def look_before(self, attempt: TierAttempt) -> Refusal | None:
+        """Why the draft is not even to be begun: only a certified threshold can tell."""
+        assessor = self._assessor
+        if assessor is None or not assessor.judges_prompts:
+            return None
+        score = assessor.assess(PROMPT, self.tracker, self.state(attempt))
+        if score is None or not score.is_low:
+            return None
+        self.score = score
+        return low_confidence(self._facts(attempt, self.state(attempt)))
+
+    def look_again(self, attempt: TierAttempt, seen: DraftState) -> Refusal | None:
+        """The same with what a second look at the whole draft found."""
+        return self._judge(attempt, SECOND_LOOK, seen)
+
+    def _judge(
+        self, attempt: TierAttempt, checkpoint: Checkpoint | None, state: DraftState
+    ) -> Refusal | None:
+        if self._assessor is not None and not self._is_kept:
+            score = self._assessor.assess(checkpoint, self.tracker, state)
+            self.score = score or self.score
+            self._is_kept = score is not None and self._assessor.is_kept(score)
         return judge(self._facts(attempt, state), self._standards.rules)
 
     def features(self, attempt: TierAttempt) -> NDArray[np.float64]:
-        """The draft as it is now, (len(FEATURE_NAMES),) float64; NaN where nobody can tell."""
-        return self.tracker.features(self._state(attempt))
+        """The draft as a calibration sees it now: (len(FEATURE_NAMES),) float64, NaN: not known."""
+        return self.tracker.features(self.state(attempt))
 
-    def _measure(self, state: DraftState) -> None:
-        signal = self._signal
-        if signal is None:
-            return
-        value = self.tracker.score(signal.name, state)
-        if value is not None:
-            threshold = self._standards.threshold
-            line = signal.default_threshold if threshold is None else threshold
-            self.score = Score(value, signal.name, line or 0.0)
+    def known_features(self, attempt: TierAttempt) -> dict[str, float]:
+        """Those of `features` that are known, by name."""
+        state = self.state(attempt)
+        values = {name: self.tracker.value(name, state) for name in FEATURE_NAMES}
+        return {n: v for n, v in values.items() if v is not None and math.isfinite(v)}
 
-    def _state(self, attempt: TierAttempt) -> DraftState:
+    def state(self, attempt: TierAttempt) -> DraftState:
         """What is known of the draft beside its statistics."""
         transcript, is_over = attempt.transcript, attempt.is_over
         return DraftState(
@@ -99,11 +125,24 @@ class DraftWatch:
             is_valid=self._is_valid(attempt) if is_over else None,
             is_looping=is_looping(transcript.text),
             num_calls=len(transcript.calls) if is_over else None,
+            query_prior=self._read_query(),
+            answer_prior=self._read_answer(transcript.text) if is_over else None,
+            verbalised=read_verbalised(transcript.text) if is_over else None,
         )
 
     def _is_valid(self, attempt: TierAttempt) -> bool:
         is_accepted_by_caller = is_accepted(attempt.transcript.text, self._standards.validator)
         return attempt.violation is None and is_accepted_by_caller
+
+    def _read_query(self) -> float | None:
+        prior = None if self._assessor is None else self._assessor.priors.get("query")
+        if prior is not None and self._query_prior is None:
+            self._query_prior = prior.predict(self._prompt)
+        return self._query_prior
+
+    def _read_answer(self, answer: str) -> float | None:
+        prior = None if self._assessor is None else self._assessor.priors.get("answer")
+        return None if prior is None else prior.predict(self._prompt, answer)
 
     def _facts(self, attempt: TierAttempt, state: DraftState) -> DraftFacts:
         transcript = attempt.transcript
@@ -116,7 +155,8 @@ class DraftWatch:
             score=None if score is None else score.value,
             threshold=None if score is None else score.threshold,
             signal=None if score is None else score.signal,
-            said_unsure=self._signal is UNSURE_TOKEN,
+            checkpoint=None if score is None else score.checkpoint,
+            said_unsure=score is not None and score.signal == UNSURE_TOKEN.name,
             is_valid=state.is_valid is not False,
             violation=None if attempt.violation is None else attempt.violation.shown,
             expected_s=self._expected_s(attempt),
@@ -138,8 +178,3 @@ def is_accepted(text: str, validator: Validator | None) -> bool:
         return validator is None or bool(validator(text))
     except ValueError:
         return False
-
-
-def needs_statistics(rules: Sequence[str], facts: ModelFacts) -> bool:
-    """Whether anybody will look at the tokens' statistics."""
-    return "confidence" in rules or facts.unsure_token_id is not None

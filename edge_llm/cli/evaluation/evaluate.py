@@ -16,7 +16,7 @@ from edge_llm.confidence.guarantees.goals import AccuracyLoss
 from edge_llm.errors import CalibrationDataError, ConfigError
 from edge_llm.evaluate.comparing import Compared, compare
 from edge_llm.evaluate.configurations import (
-    Decided,
+    Plan,
     Played,
     cloud_only,
     decide,
@@ -65,7 +65,7 @@ def run(
         if not refines or asked.session.cloud is None:
             return recordings
         both = both_answered(recordings)
-        decided = decide(both, wanted.main, seed=options.seed, max_lost=0.0)
+        (decided,) = decide(both, [Plan(wanted.main, max_lost=0.0)], options.seed)
         escalated = {one.id for one, kept in zip(both, decided.kept, strict=True) if not kept}
         return await add_refined(asked, recordings, escalated, options.concurrency)
 
@@ -114,10 +114,11 @@ class Wanted:
 def play(recordings: Sequence[Recording], wanted: Wanted, seed: int = 0) -> list[Played]:
     """Local only, cloud only, and every configuration that the recordings allow."""
     main = wanted.main
-    decided: dict[float, Decided] = {}
+    plans = [*(Plan(goal) for goal in wanted.goals), Plan(main, max_lost=0.0)]
+    *early, at_end = decide(recordings, plans, seed)
+    decided = dict(zip((goal.epsilon for goal in wanted.goals), early, strict=True))
     played = [local_only(recordings), cloud_only(recordings)]
     for goal in wanted.goals:
-        decided[goal.epsilon] = decide(recordings, goal, seed=seed)
         played.append(hybrid(recordings, decided[goal.epsilon], hybrid_name(goal)))
     if wanted.races:
         name = f"race, loss ≤ {main.epsilon:g}"
@@ -128,7 +129,6 @@ def play(recordings: Sequence[Recording], wanted: Wanted, seed: int = 0) -> list
     if wanted.refines:
         name = f"draft refined, loss ≤ {main.epsilon:g}"
         try:
-            at_end = decide(recordings, main, seed=seed, max_lost=0.0)
             played.append(refined(recordings, at_end, name))
         except CalibrationDataError as error:
             print(f"{name}: left out, {error.message}", file=sys.stderr)

@@ -31,5 +31,5 @@ def pool_adjacent_violators(values: Floats, weights: Floats) -> Floats:
 def merge_equal(scores: Floats, target: Floats, weights: Floats) -> tuple[Floats, Floats, Floats]:
     """Distinct scores ascending, with the mean target and the weight of each."""
     distinct, place = np.unique(scores, return_inverse=True)
-    mass = np.bincount(place, weights)
+    mass = np.bincount(place, weights).astype(np.float64)
     return distinct, np.bincount(place, weights * target) / mass, mass

@@ -29,7 +29,8 @@ class Linear:
 
     def log_odds(self, columns: Floats) -> Floats:
         """(n,) for `columns` (n, k)."""
-        return np.einsum("nk,k->n", columns, self.weights) + self.bias
+        found: Floats = np.einsum("nk,k->n", columns, self.weights)
+        return found + self.bias
 
 
 def sigmoid(log_odds: Floats) -> Floats:
@@ -141,7 +142,7 @@ def _newton_step(
         slope = slope + part.T @ miss[rows]
         hessian = hessian + (part.T * curve[rows]) @ part
         first += len(part)
-    return np.linalg.solve(hessian, slope)
+    return np.linalg.solve(hessian, slope).astype(np.float64)
 
 
 def _apply(parts: list[Floats], weights: Floats) -> Floats:

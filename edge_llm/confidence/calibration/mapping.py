@@ -52,7 +52,7 @@ class ProbabilityMapping:
         platt = sigmoid(x)
         if not self.knots:
             return platt
-        line = np.interp(log_odds, self.knots, self.values)
+        line: Floats = np.interp(log_odds, self.knots, self.values)
         return PLATT_SHARE * platt + (1.0 - PLATT_SHARE) * line
 
     def _line(self, log_odds: float) -> float:
@@ -99,7 +99,7 @@ def smoothed(target: Floats, weights: Floats) -> Floats:
 
     Source: Platt 1999, section 2.2.
     """
-    total = len(target) * (weights @ target) / weights.sum()
+    total = len(target) * float(weights @ target / weights.sum())
     yes, no = (total + 1.0) / (total + 2.0), 1.0 / (len(target) - total + 2.0)
     return no + target * (yes - no)
 

@@ -21,7 +21,7 @@ class Certificate:
     num_labels: int
     """Rows of the part that certified; none of them was fitted on."""
     kept_share: float
-    """Share of requests answered locally."""
+    """Share of requests answered locally; the others are escalated."""
     risk: float
     """What the goal bounds, as measured: mean loss, or share of wrong answers among kept ones."""
     risk_bound: float

@@ -79,10 +79,11 @@ class Asker:
         started_s = time.perf_counter()
         book = TierBook(request, {}, measures=True)
         prepared = await asyncio.to_thread(book.prepared, tier)
+        wants = self._config.confidence.self_certainty
         attempt = LocalAttempt(
             tier.name,
             tier.model,
-            prepared.request,
+            replace(prepared.request, self_certainty=wants),
             opens_thinking=prepared.fitted.prompt.opens_thinking,
         )
         follower = _Follower(DraftWatch(standards(self._tiers, request), None), started_s)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from edge_llm.cloud.types import Endpoint
 from edge_llm.config import EdgeConfig
+from edge_llm.config.confidence import NO_CALIBRATION
 from edge_llm.errors import ConfigError
 from edge_llm.evaluate.data.example import Example
 from edge_llm.evaluate.recording import Said
@@ -17,7 +18,9 @@ from edge_llm.evaluate.replay.estimate import Estimate, estimate_usd
 from edge_llm.evaluate.replay.journal import Journal, asked_key
 from edge_llm.evaluate.replay.judges import JUDGE_TOKENS, Judge, ModelJudge, PythonJudge
 from edge_llm.evaluate.replay.run import Side
-from edge_llm.runtime.build import check_tiers, open_tiers
+from edge_llm.hub.fingerprint import content_fingerprint
+from edge_llm.hub.resolve import resolve_model
+from edge_llm.runtime.build import check_tiers, local_config, open_tiers, tier_configs
 from edge_llm.runtime.local import LocalModel, load_local_model
 from edge_llm.runtime.outgoing import NOTHING_MORE, Extra
 from edge_llm.runtime.tier_set import TierSet
@@ -183,16 +186,29 @@ async def open_session(
         ConfigError: a tier cannot be used.
         ModelError: a model cannot be found, read or run.
     """
+    # What is measured here decides about calibrations; none may decide about it.
+    settings = replace(config.confidence, calibration=NO_CALIBRATION, require_calibration=False)
+    config = replace(config, confidence=settings)
     check_tiers(config)
     tiers = await asyncio.to_thread(open_tiers, config, load_model)
     try:
-        yield Session(config, tiers, manner, _local_key(tiers, manner))
+        yield Session(config, tiers, manner, await asyncio.to_thread(_local_key, config, manner))
     finally:
         await asyncio.to_thread(tiers.close_blocking)
         await tiers.close_connections()
 
 
-def _local_key(tiers: TierSet, manner: Manner) -> str:
-    tier = next(tiers.local_tiers, None)
-    name = "" if tier is None else tier.model.facts.name
-    return asked_key(what="local", model=name, manner=repr(manner))
+def _local_key(config: EdgeConfig, manner: Manner) -> str:
+    tier = next((one for one in tier_configs(config) if one.is_local), None)
+    if tier is None:
+        return ""
+    own = local_config(config, tier)
+    return asked_key(
+        what="local",
+        file=content_fingerprint(resolve_model(own.model).path),
+        template=own.chat_template,
+        system=own.system_prompt,
+        kv=own.kv_cache_type,
+        self_certainty=config.confidence.self_certainty,
+        manner=repr(manner),
+    )
