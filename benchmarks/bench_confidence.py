@@ -19,7 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import confidence_cost, confidence_guarantees, confidence_routing
+from benchmarks import (
+    confidence_cost,
+    confidence_early,
+    confidence_guarantees,
+    confidence_routing,
+)
 from benchmarks.confidence_recordings import (
     ELSEWHERE,
     HOME,
@@ -37,7 +42,7 @@ from edge_llm.evaluate.outcomes import to_outcomes
 
 COUNT, OTHER_COUNT, QUICK_COUNT = 6000, 2000, 80
 """Sentences of each set: of the shipped Q8_0, of the other files, and with --quick."""
-SPLITS, ECE_SPLITS = 200, 20
+SPLITS, ECE_SPLITS, EARLY_SPLITS = 200, 20, 10
 
 
 def main() -> None:
@@ -60,6 +65,8 @@ def main() -> None:
     labels = min(confidence_guarantees.LABELS, len(mix) // 2)
     splits = 2 if arguments.quick else arguments.splits
     figures |= timed("guarantees", lambda: confidence_guarantees.guarantees(mix, splits, labels))
+    early_splits = 1 if arguments.quick else EARLY_SPLITS
+    figures |= timed("early", lambda: confidence_early.measure(mix, early_splits, labels))
     if arguments.quick:
         skipped["calibration error"] = "--quick: needs 10,000 answers"
     else:
