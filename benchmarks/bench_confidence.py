@@ -55,7 +55,7 @@ def main() -> None:
     chosen = models(folder)[: 1 if arguments.quick else None]
     sets: dict[str, Sets] = {}
     for number, model in enumerate(chosen):
-        own = count if number == 0 else min(count, OTHER_COUNT)
+        own = count if number == 0 else min(count, arguments.other_count)
         sets[model.name] = record_sets(model, own, arguments.seed, folder)
         figures |= timed(f"signals, {model.name}", lambda m=model: measure(
             m.name, sets[m.name], 50 if arguments.quick else 200))  # fmt: skip
@@ -94,6 +94,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="finish within 45 seconds")
     parser.add_argument("--data", type=Path, help=f"folder with {confidence_routing.FILE}")
     parser.add_argument("--count", type=int, help="sentences of each set")
+    parser.add_argument("--other-count", type=int, default=OTHER_COUNT, help="of f16 and Q4_0")
     parser.add_argument("--splits", type=int, default=SPLITS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--recordings", type=Path, help="folder in which answers are kept")
