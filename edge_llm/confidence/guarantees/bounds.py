@@ -22,7 +22,9 @@ def mean_p_value(total: float, num_values: int, level: float, *, exact: bool) ->
     Source: Bates et al., "Distribution-Free, Risk-Controlling Prediction Sets", 2021, theorem 4;
     Angelopoulos et al., "Learn then Test", 2021, proposition 5.
     """
-    if num_values == 0 or level >= 1.0:
+    if level >= 1.0:
+        return 0.0
+    if num_values == 0:
         return 1.0
     if exact:
         return binomial_cdf(round(total), num_values, level)
