@@ -22,7 +22,7 @@ from edge_llm.confidence.metrics.deferral import (
     normalised_apgr,
     oracle_curve,
 )
-from edge_llm.confidence.prior import fit_prior
+from edge_llm.confidence.prior import benefit_of, fit_prior
 from edge_llm.confidence.text.vectors import TextKind
 from edge_llm.evaluate.configurations import folds
 from edge_llm.evaluate.data.columns import parse_mapping
@@ -47,13 +47,14 @@ def read(folder: Path, limit: int | None = None) -> list[Recording]:
 def text_scores(recordings: Sequence[Recording], kind: TextKind, seed: int = 0) -> Floats:
     """(n,) trust in each local answer, learned on the four folds without it."""
     outcomes = to_outcomes(recordings)
+    benefit = benefit_of(outcomes.local_correct, outcomes.cloud_correct)
     scores = np.full(len(recordings), np.nan)
     for rows in folds(recordings, seed):
         others = np.setdiff1d(np.arange(len(recordings)), rows).tolist()
         known = [recordings[index] for index in others]
         prompts = [one.prompt for one in known]
         answers = [one.local.text for one in known] if kind == "answer" else None
-        prior = fit_prior(kind, prompts, outcomes.gain[others], answers, seed=seed)
+        prior = fit_prior(kind, prompts, benefit[others], answers, seed=seed)
         scores[rows] = predict(prior, [recordings[index] for index in rows.tolist()])
     return scores
 

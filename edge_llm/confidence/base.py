@@ -26,7 +26,7 @@ class DraftState:
     """Whether the text goes round in circles."""
     num_calls: int | None = None
     query_prior: float | None = None
-    """P(nothing is gained by asking the cloud) from the prompt's text alone."""
+    """How little asking the cloud would help, in [0, 1], from the prompt's text alone."""
     answer_prior: float | None = None
     """The same from the texts of prompt and whole answer."""
     verbalised: float | None = None

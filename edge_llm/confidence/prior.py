@@ -53,7 +53,10 @@ class TextPrior:
     num_labels: int
 
     def predict(self, prompt: str, answer: str = "") -> float:
-        """P(nothing is gained by asking the cloud), in [0, 1], as far as the texts tell."""
+        """How little asking the cloud would help, in [0, 1], as far as the texts tell.
+
+        0.5: as much would be lost by it as won.
+        """
         return float(self.predict_rows([text_row(self.kind, prompt, answer)])[0])
 
     def predict_rows(self, rows: Sequence[TextRow]) -> Floats:
@@ -117,30 +120,42 @@ class PriorColumn(NamedTuple):
 
     prior: TextPrior
     column: Floats
-    """(n,) P(nothing is gained), each by a rule that was learned without that row."""
+    """(n,) how little asking would help, each by a rule that was learned without that row."""
+
+
+def benefit_of(local_correct: ArrayLike, cloud_correct: ArrayLike | None) -> Floats:
+    """(n,) in [0, 1]: 1 where the cloud is right and we are wrong, 0 where it is the other way.
+
+    1/2 where both are alike: (1 + cloud - local) / 2. A cloud that was not asked (NaN, None) counts
+    as right. What is lost by asking counts as what is won: on recorded outcomes that ranks better
+    than the gain alone.
+    """
+    local = np.asarray(local_correct, np.float64)
+    cloud = np.ones(len(local)) if cloud_correct is None else np.asarray(cloud_correct, np.float64)
+    return np.asarray((1.0 + np.where(np.isnan(cloud), 1.0, cloud) - local) / 2.0, np.float64)
 
 
 def fit_prior(
     kind: TextKind,
     prompts: Sequence[str],
-    gain: ArrayLike,
+    benefit: ArrayLike,
     answers: Sequence[str] | None = None,
     *,
     seed: int = 0,
 ) -> TextPrior:
-    """Learn from outcomes: `gain` (n,) in [0, 1], 1 where the cloud was right and we were wrong.
+    """Learn from outcomes: `benefit` (n,) in [0, 1], see `benefit_of`.
 
     Raises:
         CalibrationDataError: too few rows, or columns that do not fit together.
     """
-    rows, labels = _checked(kind, prompts, gain, answers)
+    rows, labels = _checked(kind, prompts, benefit, answers)
     return _fit(kind, rows, labels, np.random.default_rng(seed))
 
 
 def fit_prior_column(
     kind: TextKind,
     prompts: Sequence[str],
-    gain: ArrayLike,
+    benefit: ArrayLike,
     answers: Sequence[str] | None = None,
     *,
     seed: int = 0,
@@ -150,7 +165,7 @@ def fit_prior_column(
     Raises:
         CalibrationDataError: as `fit_prior`.
     """
-    rows, labels = _checked(kind, prompts, gain, answers)
+    rows, labels = _checked(kind, prompts, benefit, answers)
     rng = np.random.default_rng(seed)
     prior = _fit(kind, rows, labels, rng)
     order = rng.permutation(len(rows))
@@ -164,9 +179,9 @@ def fit_prior_column(
 
 
 def _checked(
-    kind: TextKind, prompts: Sequence[str], gain: ArrayLike, answers: Sequence[str] | None
+    kind: TextKind, prompts: Sequence[str], benefit: ArrayLike, answers: Sequence[str] | None
 ) -> tuple[list[TextRow], Floats]:
-    labels = share_column("gain", gain, len(prompts))
+    labels = share_column("benefit", benefit, len(prompts))
     if len(prompts) < MIN_ROWS:
         raise CalibrationDataError(
             f"{len(prompts)} prompts are too few to learn from",

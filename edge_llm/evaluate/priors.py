@@ -11,7 +11,7 @@ import numpy as np
 from edge_llm.confidence.arrays import Floats
 from edge_llm.confidence.checkpoints import END
 from edge_llm.confidence.outcomes import Outcomes
-from edge_llm.confidence.prior import MIN_ROWS, PriorColumn, TextPrior, fit_prior_column
+from edge_llm.confidence.prior import MIN_ROWS, PriorColumn, TextPrior, benefit_of, fit_prior_column
 from edge_llm.confidence.text.vectors import TextKind, text_row
 from edge_llm.evaluate.recording import Recording
 
@@ -49,21 +49,21 @@ def learn_priors(recordings: Sequence[Recording], outcomes: Outcomes, seed: int)
 
     None is learned where all rows came out alike, or most have no text.
     """
-    gain = np.where(np.isnan(outcomes.gain), outcomes.wrong, outcomes.gain)
+    benefit = benefit_of(outcomes.local_correct, outcomes.cloud_correct)
     learned: dict[TextKind, PriorColumn] = {}
-    if len(recordings) < MIN_ROWS or float(np.ptp(gain)) == 0.0:
+    if len(recordings) < MIN_ROWS or float(np.ptp(benefit)) == 0.0:
         return Priors(learned)
     prompts = [one.prompt for one in recordings]
     answers = [one.local.text for one in recordings]
     if _mostly_there(prompts):
-        learned["query"] = fit_prior_column("query", prompts, gain, seed=seed)
+        learned["query"] = fit_prior_column("query", prompts, benefit, seed=seed)
     if _mostly_there(answers):
-        learned["answer"] = fit_prior_column("answer", prompts, gain, answers, seed=seed)
+        learned["answer"] = fit_prior_column("answer", prompts, benefit, answers, seed=seed)
     return Priors(learned)
 
 
 def predict(prior: TextPrior, recordings: Sequence[Recording]) -> Floats:
-    """(n,) P(nothing is gained) by a rule for texts."""
+    """(n,) how little asking the cloud would help, by a rule for texts."""
     found = [np.empty(0)]
     for start in range(0, len(recordings), CHUNK):
         some = recordings[start : start + CHUNK]

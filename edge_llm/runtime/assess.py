@@ -74,6 +74,12 @@ class Assessor:
         policy = None if self.calibration is None else self.calibration.policy
         return policy is not None and PROMPT in policy.thresholds and self.threshold is None
 
+    def is_kept(self, score: Score) -> bool:
+        """Whether a certified policy keeps the draft for good at this checkpoint."""
+        policy = None if self.calibration is None else self.calibration.policy
+        limits = None if policy is None else policy.thresholds.get(score.checkpoint or "")
+        return limits is not None and self.threshold is None and score.value >= limits.keep_from
+
     def assess(
         self, checkpoint: Checkpoint | None, tracker: FeatureTracker, state: DraftState
     ) -> Score | None:

@@ -12,6 +12,7 @@ from edge_llm.cloud.budget import BUDGET_FILE, open_budget
 from edge_llm.cloud.client import CloudClient
 from edge_llm.cloud.failover import CloudTier
 from edge_llm.cloud.types import Trust
+from edge_llm.confidence.signals.self_certainty import SELF_CERTAINTY
 from edge_llm.config import EdgeConfig, EscalationConfig, TierConfig, state_folder
 from edge_llm.config.checks import refuse_unknown
 from edge_llm.config.confidence import NO_CALIBRATION
@@ -32,7 +33,12 @@ from edge_llm.routing.offline import OfflinePolicy
 from edge_llm.routing.privacy import PrivacyPolicy
 from edge_llm.routing.task import TaskPolicy, TaskRule
 from edge_llm.runtime.assess import check_signal
-from edge_llm.runtime.calibrations import NOT_CALIBRATED, FoundCalibration, find_calibration
+from edge_llm.runtime.calibrations import (
+    NOT_CALIBRATED,
+    FoundCalibration,
+    find_calibration,
+    reads,
+)
 from edge_llm.runtime.endpoints import create_endpoint
 from edge_llm.runtime.hold import parse_hold
 from edge_llm.runtime.local import LocalModel
@@ -129,7 +135,9 @@ def _open_tier(config: EdgeConfig, tier: TierConfig, load_model: LoadModel) -> T
         own = local_config(config, tier)
         model = load_model(own)
         try:
-            return LocalTier(tier.name, model, languages, _calibration(own, model))
+            found = _calibration(own, model)
+            wants = config.confidence.self_certainty or reads(found, SELF_CERTAINTY.name)
+            return LocalTier(tier.name, model, languages, found, wants)
         except BaseException:
             model.close()
             raise

@@ -45,6 +45,11 @@ class FoundCalibration:
 NOT_CALIBRATED = FoundCalibration()
 
 
+def reads(found: FoundCalibration, feature: str) -> bool:
+    """Whether a calibration holds that was fitted with this feature."""
+    return found.calibration is not None and feature in found.calibration.feature_names
+
+
 def calibrations_folder() -> Path:
     """Where calibrations are looked for; it need not exist."""
     return data_folder() / FOLDER

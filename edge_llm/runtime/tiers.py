@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from edge_llm.cloud.breaker import BreakerState
@@ -37,6 +36,8 @@ class LocalTier:
     model: LocalModel
     languages: frozenset[str] | None = None
     calibration: FoundCalibration = NOT_CALIBRATED
+    self_certainty: bool = False
+    """Whether its calibration, or the configuration, asks for that measure."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,6 +88,8 @@ class TierBook:
         found = self._prepared[tier.name]
         if isinstance(found, ContextLengthExceededError):
             raise found
+        if tier.self_certainty and found.request.statistics is not None:
+            return replace(found, request=replace(found.request, self_certainty=True))
         return found
 
     def _shortened(
@@ -110,7 +113,7 @@ class TierBook:
         if isinstance(before, ContextLengthExceededError):
             saved = before.prompt_tokens - len(found.request.token_ids)
             self._full_count = before.prompt_tokens
-            found = dataclasses.replace(found, compressed_tokens=saved)
+            found = replace(found, compressed_tokens=saved)
         self._prepared[tier.name] = found
 
     def facts(self, tier: Tier) -> TierFacts:

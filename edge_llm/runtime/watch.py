@@ -57,6 +57,7 @@ class DraftWatch:
         self._time_left = time_left
         self._prompt = prompt
         self._query_prior: float | None = None
+        self._is_kept = False
         self.tracker = FeatureTracker()
         """What the statistics of the answer's tokens amount to."""
         self._num_tokens = 0
@@ -98,9 +99,10 @@ class DraftWatch:
     def _judge(
         self, attempt: TierAttempt, checkpoint: Checkpoint | None, state: DraftState
     ) -> Refusal | None:
-        if self._assessor is not None:
+        if self._assessor is not None and not self._is_kept:
             score = self._assessor.assess(checkpoint, self.tracker, state)
             self.score = score or self.score
+            self._is_kept = score is not None and self._assessor.is_kept(score)
         return judge(self._facts(attempt, state), self._standards.rules)
 
     def features(self, attempt: TierAttempt) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -28,7 +28,8 @@ from edge_llm.runtime.calibrations import (
     model_binding,
 )
 from edge_llm.runtime.observations import read_answers, read_shadows
-from edge_llm.types import Answer
+from edge_llm.runtime.second_look import share_of_true
+from edge_llm.types import Answer, TokenLogprob
 from tests.support.hybrid import DoubtfulBackend, hybrid, hybrid_async
 
 SURE = "Good night."
@@ -57,7 +58,7 @@ def calibrated(**thresholds: tuple[float, float]) -> FoundCalibration:
         ByLowLogprob(
             model_binding(location, "0" * 64, "default"),
             FEATURE_NAMES,
-            MappingProxyType(dict.fromkeys(limits)),
+            cast(Any, MappingProxyType(dict.fromkeys(limits))),
             1000,
             certificate,
         )
@@ -106,6 +107,15 @@ def test_what_an_early_threshold_lets_pass_is_judged_at_the_end(bound: Any) -> N
         answer = llm.chat("good night")
 
     assert (answer.route, answer.checkpoint, answer.threshold) == ("cloud", "end", 0.6)
+
+
+def test_what_an_early_threshold_keeps_is_kept_for_good(bound: Any) -> None:
+    bound(calibrated(at_8=(0.3, 0.9), at_end=(-INF, 0.6)))
+    backend = DoubtfulBackend(SURE * 2, lambda at: 0.99 if at < 12 else 0.2)
+    with hybrid(backend) as (llm, _):
+        answer = llm.chat("good night")
+
+    assert (answer.route, answer.checkpoint, answer.text) == ("local", "8", SURE * 2)
 
 
 def test_a_request_that_surely_gains_is_not_even_begun_here(bound: Any) -> None:
@@ -290,6 +300,24 @@ def test_without_another_local_model_there_is_no_second_opinion() -> None:
 
     assert (answer.route, answer.signal) == ("local", "low_logprob")
     assert outcomes(answer) == [("local", "answered")]
+
+
+@pytest.mark.parametrize(
+    ("likeliest", "expected"),
+    [
+        ((("A", -1.0), ("B", -1.0)), 0.5),
+        (((" A", math.log(0.6)), ("(A", math.log(0.2)), ("B", math.log(0.2))), 0.8),
+        ((("B", -3.0), ("C", -0.1)), 0.0),
+        ((("Yes", -0.1),), None),
+        ((("A", None),), None),
+    ],
+)
+def test_what_the_model_holds_true_is_read_from_two_labels(
+    likeliest: tuple[tuple[str, float | None], ...], expected: float | None
+) -> None:
+    tokens = [TokenLogprob(text, text.encode(), logprob) for text, logprob in likeliest]
+
+    assert share_of_true(tokens) == (None if expected is None else pytest.approx(expected))
 
 
 # Afterwards

@@ -28,5 +28,6 @@ ANSWER_PRIOR = ConfidenceSignal(
 )
 """What `confidence.prior` learned from the texts of earlier requests, and of answers to them.
 
-In [0, 1], 1: nothing would be gained elsewhere. Unknown until a calibration brings one.
+In [0, 1]: how little asking the cloud would help, 0.5 as much lost by it as won. Unknown until a
+calibration brings one.
 """
