@@ -19,7 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import confidence_cost, confidence_guarantees, confidence_routing
+from benchmarks import (
+    confidence_cost,
+    confidence_early,
+    confidence_guarantees,
+    confidence_routing,
+)
 from benchmarks.confidence_recordings import (
     ELSEWHERE,
     HOME,
@@ -37,7 +42,7 @@ from edge_llm.evaluate.outcomes import to_outcomes
 
 COUNT, OTHER_COUNT, QUICK_COUNT = 6000, 2000, 80
 """Sentences of each set: of the shipped Q8_0, of the other files, and with --quick."""
-SPLITS, ECE_SPLITS = 200, 20
+SPLITS, ECE_SPLITS, EARLY_SPLITS = 200, 20, 10
 
 
 def main() -> None:
@@ -50,7 +55,7 @@ def main() -> None:
     chosen = models(folder)[: 1 if arguments.quick else None]
     sets: dict[str, Sets] = {}
     for number, model in enumerate(chosen):
-        own = count if number == 0 else min(count, OTHER_COUNT)
+        own = count if number == 0 else min(count, arguments.other_count)
         sets[model.name] = record_sets(model, own, arguments.seed, folder)
         figures |= timed(f"signals, {model.name}", lambda m=model: measure(
             m.name, sets[m.name], 50 if arguments.quick else 200))  # fmt: skip
@@ -60,6 +65,8 @@ def main() -> None:
     labels = min(confidence_guarantees.LABELS, len(mix) // 2)
     splits = 2 if arguments.quick else arguments.splits
     figures |= timed("guarantees", lambda: confidence_guarantees.guarantees(mix, splits, labels))
+    early_splits = 1 if arguments.quick else EARLY_SPLITS
+    figures |= timed("early", lambda: confidence_early.measure(mix, early_splits, labels))
     if arguments.quick:
         skipped["calibration error"] = "--quick: needs 10,000 answers"
     else:
@@ -87,6 +94,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="finish within 45 seconds")
     parser.add_argument("--data", type=Path, help=f"folder with {confidence_routing.FILE}")
     parser.add_argument("--count", type=int, help="sentences of each set")
+    parser.add_argument("--other-count", type=int, default=OTHER_COUNT, help="of f16 and Q4_0")
     parser.add_argument("--splits", type=int, default=SPLITS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--recordings", type=Path, help="folder in which answers are kept")

@@ -77,7 +77,8 @@ def print_diagram(diagram: Diagram, width: int = WIDTH, height: int = HEIGHT) ->
         console.print(text)
     console.print(f"{'':8} \u2514{chr(0x2500) * width}")
     ends = f"{left:.3g}{right:>{width - len(f'{left:.3g}')}.3g}"
-    console.print(f"{'':10}{ends}  {diagram.x_label}")
+    console.print(f"{'':10}{ends}")
+    console.print(f"{'':10}{diagram.x_label:^{width}}".rstrip())
     legend = Text(" " * 10)
     for line, style in zip(diagram.lines, _STYLES, strict=False):
         legend.append(f"\u2501 {line.label}   ", style)

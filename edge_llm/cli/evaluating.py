@@ -105,6 +105,15 @@ def calibrate(  # noqa: PLR0913 — one parameter is one option of the command l
             "--budget", help="'30%' of requests escalated, or '0.002usd' a request, at most."
         ),
     ] = None,
+    early: Annotated[
+        float,
+        typer.Option(
+            "--early",
+            min=0.0,
+            max=0.5,
+            help="Share of what could be kept that may be given up before its end; 0: nothing is.",
+        ),
+    ] = 0.02,
     task: Task = "default",
     output: Annotated[
         str | None,
@@ -152,7 +161,7 @@ def calibrate(  # noqa: PLR0913 — one parameter is one option of the command l
         RunOptions(
             model, config, cloud_url, cloud_model, cloud_key_env, privacy, judge, rubric,
             max_tokens, temperature, concurrency, seed, yes, max_cost_usd, without_price, resume,
-            journal, save, task,
+            journal, save, task, early,
         ),
         parse_goal(goal, epsilon, alpha, delta, budget),
         output=output,

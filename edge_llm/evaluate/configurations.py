@@ -16,10 +16,9 @@ from edge_llm.confidence.arrays import Floats, Indices, Mask
 from edge_llm.confidence.calibration.binding import Binding
 from edge_llm.confidence.checkpoints import END, Checkpoint
 from edge_llm.confidence.guarantees.certificate import Certificate, Infeasible
-from edge_llm.confidence.guarantees.early import MAX_LOST
 from edge_llm.confidence.guarantees.goals import AccuracyLoss, Goal
 from edge_llm.errors import CalibrationDataError
-from edge_llm.evaluate.fitting import fit_halves
+from edge_llm.evaluate.fitting import EARLY_LOST, fit_halves
 from edge_llm.evaluate.outcomes import checkpoints
 from edge_llm.evaluate.recording import Recording, Said
 
@@ -129,7 +128,7 @@ class Plan:
     """A goal, and whether drafts are given up before their end."""
 
     goal: Goal
-    max_lost: float = MAX_LOST
+    max_lost: float = EARLY_LOST
     """As in `certify_policy`; 0 decides nothing early."""
 
 

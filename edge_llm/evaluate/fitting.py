@@ -13,7 +13,7 @@ from edge_llm.confidence.calibration.calibration import Calibration
 from edge_llm.confidence.calibration.fit import fit_calibration
 from edge_llm.confidence.checkpoints import END
 from edge_llm.confidence.guarantees.certificate import Certificate, Infeasible
-from edge_llm.confidence.guarantees.early import MAX_LOST, certify_policy
+from edge_llm.confidence.guarantees.early import certify_policy
 from edge_llm.confidence.guarantees.goals import Goal
 from edge_llm.confidence.metrics.calibration_error import brier, debiased_ece
 from edge_llm.confidence.metrics.report import RoutingQuality, routing_quality
@@ -26,6 +26,8 @@ from edge_llm.evaluate.recording import Recording
 FITTED_SHARE = 0.5
 """Of the questions; the rest certifies. A score that ranks needs them, and a sure threshold."""
 LEAST_QUESTIONS = 20
+EARLY_LOST = 0.02
+"""Share of what could be kept that is given up early all the same, to waste fewer tokens."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +84,7 @@ class Halves:
     fitted: Outcomes
     held_out: Outcomes
 
-    def certify(self, goal: Goal, max_lost: float = MAX_LOST) -> Certificate | Infeasible:
+    def certify(self, goal: Goal, max_lost: float = EARLY_LOST) -> Certificate | Infeasible:
         """The thresholds that keep the goal, if any; 0 `max_lost` decides nothing early."""
         return certify_policy(self.calibration, self.fitted, self.held_out, goal, max_lost=max_lost)
 
@@ -117,7 +119,7 @@ def fit_and_certify(
     goal: Goal,
     *,
     seed: int = 0,
-    max_lost: float = MAX_LOST,
+    max_lost: float = EARLY_LOST,
 ) -> Fitted:
     """The calibration of these recordings, and whether it keeps the goal.
 

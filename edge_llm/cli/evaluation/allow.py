@@ -40,8 +40,8 @@ def allow(estimate: Estimate, options: RunOptions) -> None:
         raise ConfigError(
             "--max-cost-usd cannot be kept without prices", hint="set prices for the endpoint"
         )
-    if estimate.is_free or options.yes:
-        return
+    if estimate.is_free or options.yes or estimate.most_usd is None:
+        return  # who says --without-price has agreed, too
     if options.max_cost_usd is not None and not sys.stdin.isatty():
         return  # who sets a limit has agreed to spend that much
     if not sys.stdin.isatty():

@@ -39,7 +39,9 @@ def run(
     """
     bound = bind(data, options, output)  # before anything is spent on what cannot be written
     obtained = obtain(data, options)
-    found = fit_and_certify(obtained.recordings, bound.binding, goal, seed=options.seed)
+    found = fit_and_certify(
+        obtained.recordings, bound.binding, goal, seed=options.seed, max_lost=options.early
+    )
     drawn = _write_plots(found, plots)
     if found.certificate is not None:
         save_calibration(found.calibration, bound.path)

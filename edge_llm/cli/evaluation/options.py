@@ -52,6 +52,8 @@ class RunOptions:
     journal: str | None = None
     save: str | None = None
     task: str = "default"
+    early: float = 0.02
+    """Share of what could be kept that may be given up before its end."""
 
     @property
     def manner(self) -> Manner:

@@ -58,7 +58,7 @@ def _numbers(found: Fitted, obtained: Obtained) -> list[tuple[str, str]]:
             rows.append(("stays local", f"{certificate.kept_share:.1%} of requests"))
             rows.append(("measured / certified",
                          f"{certificate.risk:.2%} / {certificate.risk_bound:.2%}"))  # fmt: skip
-            if certificate.cost_usd_per_request is not None:
+            if certificate.cost_usd_per_request:
                 cost = 1000 * certificate.cost_usd_per_request
                 rows.append(("cost", f"${cost:.3g} for 1,000 requests"))
             if certificate.assumes_cloud_is_right:
