@@ -22,6 +22,11 @@ from edge_llm.runtime.async_llm import AsyncEdgeLLM
 
 logger = logging.getLogger(__name__)
 
+CLOSING_S = 1.0
+"""How long a client that was told to go may take to go."""
+
+_SKIPPED_AT_ONCE = 1 << 16
+
 
 async def serve_wyoming(
     llm: AsyncEdgeLLM,
@@ -127,7 +132,7 @@ class Clients:
             finally:
                 del self._open[connection]
         finally:
-            await _close(writer)
+            await _close(reader, writer)
 
     async def close(self) -> None:
         """End all connections; answers under way get their grace."""
@@ -147,13 +152,17 @@ class Clients:
             await write_event(busy.event(), writer, self._agent.settings)
 
 
-async def _close(writer: asyncio.StreamWriter) -> None:
+async def _close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Close a connection; what its client has not taken within a moment is dropped."""
-    writer.close()
     try:
-        async with asyncio.timeout(1.0):
+        async with asyncio.timeout(CLOSING_S):
+            # To close with bytes unread would be a reset, which overtakes what was told last.
+            writer.write_eof()
+            while await reader.read(_SKIPPED_AT_ONCE):
+                pass
+            writer.close()
             await writer.wait_closed()
-    except (TimeoutError, ConnectionError, OSError):
+    except OSError:  # TimeoutError among them
         writer.transport.abort()
 
 

@@ -12,7 +12,7 @@ from edge_llm.errors import ConfigError
 IntentSource: TypeAlias = Literal["auto", "own", "offered", "none"]
 """Where home commands come from: `own` are calls that a local model was trained to make unasked;
 `offered` gives every model Home Assistant's intents as tools; `none` answers with text only.
-`auto` is `own` for the built-in model and `offered` for any other."""
+`auto` is `own` for the built-in model and `offered` for any other that has a place for tools."""
 
 DEFAULT_PORT = 10400
 DEFAULT_URI = f"tcp://127.0.0.1:{DEFAULT_PORT}"
