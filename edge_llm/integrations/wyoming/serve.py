@@ -107,7 +107,9 @@ class Clients:
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
-        self._open: dict[Connection, asyncio.Task[None] | None] = {}
+        self._open: set[Connection] = set()
+        self._tasks: set[asyncio.Future[None]] = set()
+        """Of these, and of those that are only being closed."""
         self._is_closing = False
 
     async def serve(
@@ -118,6 +120,14 @@ class Clients:
         ends_with_input: bool = True,
     ) -> None:
         """Serve one client to its end."""
+        task = asyncio.ensure_future(self._serve(reader, writer, ends_with_input=ends_with_input))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await task
+
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, ends_with_input: bool
+    ) -> None:
         try:
             if self._is_closing or len(self._open) >= self._agent.settings.max_clients:
                 await self._turn_away(writer)
@@ -126,24 +136,26 @@ class Clients:
             if peer is not None:
                 set_keepalive(peer)
             connection = Connection(self._agent, reader, writer, ends_with_input=ends_with_input)
-            self._open[connection] = asyncio.current_task()
+            self._open.add(connection)
             try:
                 await connection.run()
             finally:
-                del self._open[connection]
+                self._open.discard(connection)
         finally:
             await _close(reader, writer)
 
     async def close(self) -> None:
         """End all connections; answers under way get their grace."""
         self._is_closing = True
-        running = [task for task in self._open.values() if task is not None]
         for connection in self._open:
             connection.close()
-        if running:
-            await asyncio.wait(running, timeout=2 * self._agent.settings.grace_s)
-        for task in running:
-            task.cancel()
+        if running := list(self._tasks):
+            settings = self._agent.settings
+            longest_s = settings.grace_s + settings.write_timeout_s + 2 * CLOSING_S
+            await asyncio.wait(running, timeout=longest_s)
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
 
     async def _turn_away(self, writer: asyncio.StreamWriter) -> None:
         logger.warning("a client was turned away: there are %d already", len(self._open))

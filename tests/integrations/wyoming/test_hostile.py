@@ -184,19 +184,22 @@ def test_more_events_than_may_wait_end_the_connection() -> None:
 
 
 def test_more_clients_than_allowed_are_turned_away_and_told() -> None:
-    async def work(uri: str) -> None:
-        async with AsyncClient.from_uri(uri) as first:
-            await first.write_event(Event("ping", {}))
-            assert await read(first) is not None
-            events = await answers(uri, b"")
-            assert [e.data["code"] for e in events] == ["too_many_clients"]
-        # Its leaving is noticed soon, but not at once.
-        for _ in range(600):
-            if (await ask(uri, "hello"))[-1].type != "error":
-                break
-            await asyncio.sleep(0.1)
+    async def run() -> None:
+        one_client = VoiceSettings(intents="none", max_clients=1)
+        async with fake_voice(SpokenBackend("Good morning."), one_client) as uri:
+            async with AsyncClient.from_uri(uri) as first:
+                await first.write_event(Event("ping", {}))
+                assert await read(first) is not None
+                events = await answers(uri, b"")
+                assert [e.data["code"] for e in events] == ["too_many_clients"]
+            # Its leaving is noticed soon, but not at once.
+            for _ in range(600):
+                if (last := (await ask(uri, "hello"))[-1].type) != "error":
+                    break
+                await asyncio.sleep(0.1)
+            assert last == "handled-stop"
 
-    with_fake(work, VoiceSettings(intents="none", max_clients=1))
+    asyncio.run(run())
 
 
 def test_nothing_that_was_said_is_logged(caplog: pytest.LogCaptureFixture) -> None:

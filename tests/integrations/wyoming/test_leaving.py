@@ -8,12 +8,19 @@ import threading
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from wyoming.asr import Transcript
 from wyoming.client import AsyncClient
 
+from edge_llm.integrations.wyoming.agent import Agent
+from edge_llm.integrations.wyoming.connection import Connection
 from edge_llm.integrations.wyoming.settings import VoiceSettings
+from edge_llm.runtime.async_llm import AsyncEdgeLLM
 from tests.server.test_openai_client import EndlessBackend
+from tests.support.hybrid import scripted
+from tests.support.runtimes import local_model
 from tests.support.voicing import PATIENCE_S, ask, fake_voice, read, types
 
 TEXT_ONLY = VoiceSettings(intents="none")
@@ -57,39 +64,45 @@ def test_who_closes_the_socket_stops_the_model(how: str, monkeypatch: pytest.Mon
     asyncio.run(run())
 
 
+class FullSink:
+    """Takes what fits nowhere: a client that does not read and does not leave."""
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def writelines(self, data: Any) -> None:
+        pass
+
+    async def drain(self) -> None:
+        await asyncio.Event().wait()
+
+
+class ChattyBackend(EndlessBackend):
+    """Short sentences without an end."""
+
+    def _say(self, tokens: Any) -> NDArray[np.float32]:
+        row = super()._say(tokens)
+        row[ord("Ab! "[len(tokens) % 4])] = 60.0
+        return row
+
+
 def test_a_client_that_reads_nothing_is_left_alone_in_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    backend = EndlessBackend()
-    backend_says = "ab! "
-    monkeypatch.setattr(backend, "_say", sentences(backend, backend_says))
+    backend = ChattyBackend()
     ended = noting_end(backend, monkeypatch)
-    settings = VoiceSettings(intents="none", write_timeout_s=0.2, deadline_s=PATIENCE_S)
+    settings = VoiceSettings(intents="none", write_timeout_s=0.2, deadline_s=10 * PATIENCE_S)
 
     async def run() -> None:
-        async with fake_voice(backend, settings, prefix_slots=0) as uri:
-            parts = urlsplit(uri)
-            with socket.socket() as raw:
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
-                raw.connect((parts.hostname, parts.port))
-                raw.sendall(b'{"type":"transcript","data":{"text":"talk"}}\n')
-                # Reads not a byte, and does not leave.
+        with scripted(local_model(backend)):
+            async with AsyncEdgeLLM(prefix_slots=0) as llm:
+                reader = asyncio.StreamReader()
+                reader.feed_data(b'{"type":"transcript","data":{"text":"talk"}}\n')
+                connection = Connection(Agent(llm, settings), reader, FullSink())
+                await asyncio.wait_for(connection.run(), PATIENCE_S)
                 assert await happens(ended)
 
     asyncio.run(run())
-
-
-def sentences(backend: EndlessBackend, text: str) -> Any:
-    """Many short sentences without an end."""
-    import numpy as np
-
-    def say(tokens: Any) -> Any:
-        backend.speaks.set()
-        row = np.zeros(backend.tokenizer.vocab_size, np.float32)
-        row[ord(text[len(tokens) % len(text)])] = 30.0
-        return row
-
-    return say
 
 
 def test_an_answer_under_way_has_its_grace_and_then_an_honest_end() -> None:
