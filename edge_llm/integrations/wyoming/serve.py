@@ -15,6 +15,7 @@ from edge_llm.errors import ConfigError
 from edge_llm.integrations.wyoming.address import Address, listen, parse_uri, set_keepalive
 from edge_llm.integrations.wyoming.agent import Agent
 from edge_llm.integrations.wyoming.connection import Connection
+from edge_llm.integrations.wyoming.discovery import announced, check_announcement
 from edge_llm.integrations.wyoming.settings import DEFAULT_URI, VoiceSettings
 from edge_llm.integrations.wyoming.stdio import stdio_socket
 from edge_llm.integrations.wyoming.wire import ClientGoneError, write_event
@@ -54,6 +55,8 @@ async def serve_wyoming(
             hint="--allow-remote says that this is meant, in a network that you trust",
         )
     agent = Agent(llm, settings or VoiceSettings())
+    if agent.settings.zeroconf_name is not None:
+        check_announcement(agent.settings.zeroconf_name, address)
     stop = stop or asyncio.Event()
     if address.kind == "stdio":
         await llm.open()
@@ -77,11 +80,22 @@ async def _serve_socket(
     start = asyncio.start_unix_server if bound.family == socket.AF_UNIX else asyncio.start_server
     server = await start(clients.serve, sock=bound, limit=limit)
     try:
-        on_listening()
-        await stop.wait()
+        async with _announcement(agent, bound):
+            on_listening()
+            await stop.wait()
     finally:
         server.close()
         await clients.close()
+
+
+def _announcement(
+    agent: Agent, bound: socket.socket
+) -> contextlib.AbstractAsyncContextManager[None]:
+    name = agent.settings.zeroconf_name
+    if name is None:
+        return contextlib.nullcontext()
+    host, port = bound.getsockname()[:2]
+    return announced(name, host, port)
 
 
 async def _serve_stdio(

@@ -29,6 +29,8 @@ class VoiceSettings:
     """What is advertised, as `en`; None: English for the built-in model alone, else any."""
     areas: Mapping[str, str] = field(default_factory=lambda: _NO_AREAS)
     """The area a satellite stands in, by the id of the satellite or of its device."""
+    zeroconf_name: str | None = None
+    """By which the network is told of the door; None: it is not told."""
     request_options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """Options of `AsyncEdgeLLM.stream` for every request."""
     deadline_s: float = 60.0
