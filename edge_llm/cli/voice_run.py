@@ -56,7 +56,7 @@ def run(
         request_options=request_options,
     )
     # A talk that has become too long for the context goes on without its beginning.
-    llm = AsyncEdgeLLM(model, **{"overflow": "drop_oldest", **load_options})  # type: ignore[typeddict-item]
+    llm = AsyncEdgeLLM(model, **{"overflow": "drop_oldest", **load_options})
     parse_request("hello", request_options, llm.config)  # a wrong value is refused before it loads
     asyncio.run(_serve(llm, options, settings))
 
