@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from edge_llm.config import merge_sampling
 from edge_llm.errors import ConfigError
 from edge_llm.integrations.wyoming.settings import VoiceSettings
 from edge_llm.runtime.async_llm import AsyncEdgeLLM
-from edge_llm.types import SamplingOptions, SamplingParams
+from edge_llm.runtime.chat_request import parse_request
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +48,16 @@ def run(
         level=logging.INFO if options.verbose else logging.WARNING,
         format="%(levelname)s %(name)s: %(message)s",
     )
-    sampling = {k: v for k, v in request_options.items() if k in SamplingOptions.__annotations__}
-    merge_sampling(SamplingParams(), sampling)  # a wrong value is refused before a model is loaded
     settings = VoiceSettings(
         intents=options.intents,  # type: ignore[arg-type]  # checked there
         languages=options.languages,
         areas=read_areas(options.areas),
+        zeroconf_name=options.zeroconf,
         request_options=request_options,
     )
     # A talk that has become too long for the context goes on without its beginning.
-    llm = AsyncEdgeLLM(model, **{"overflow": "drop_oldest", **load_options})  # type: ignore[typeddict-item]
+    llm = AsyncEdgeLLM(model, **{"overflow": "drop_oldest", **load_options})
+    parse_request("hello", request_options, llm.config)  # a wrong value is refused before it loads
     asyncio.run(_serve(llm, options, settings))
 
 
@@ -88,7 +87,7 @@ async def _serve(llm: AsyncEdgeLLM, options: VoiceOptions, settings: VoiceSettin
     for signum in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(signum, stop.set)
-    async with llm:
+    try:
         await serve_wyoming(
             llm,
             options.uri,
@@ -97,6 +96,8 @@ async def _serve(llm: AsyncEdgeLLM, options: VoiceOptions, settings: VoiceSettin
             stop=stop,
             on_ready=lambda uri: _show(llm, uri),
         )
+    finally:
+        await llm.close()
 
 
 def _show(llm: AsyncEdgeLLM, uri: str) -> None:

@@ -52,7 +52,7 @@ class Agent:
         Raises:
             ClientGoneError: there is nobody to tell.
         """
-        reply = Reply(heard, send)
+        reply = Reply(heard, send, allows_calls=self.asker.source != "none")
         try:
             answer = await self._answer(heard, reply)
             was_answered = await reply.finish(answer, is_unsure=is_unsure(answer))

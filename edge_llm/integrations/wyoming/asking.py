@@ -31,7 +31,9 @@ class Asker:
         """Where intents come from, `auto` resolved; the runtime must be open."""
         if self._settings.intents != "auto":
             return self._settings.intents
-        return "own" if is_builtin(self._llm) else "offered"
+        if is_builtin(self._llm):
+            return "own"
+        return "offered" if _takes_tools(self._llm) else "none"
 
     async def stream(self, heard: Utterance, turns: Sequence[Turn]) -> AsyncGenerator[Chunk]:
         """The answer in pieces, the last with the record; leaving early stops every tier.
@@ -127,6 +129,13 @@ def is_builtin(llm: AsyncEdgeLLM) -> bool:
         return llm.facts.name.partition(":")[0] == BUILTIN_MODEL
     except RuntimeClosedError:  # every tier is somewhere else
         return False
+
+
+def _takes_tools(llm: AsyncEdgeLLM) -> bool:
+    try:
+        return llm.facts.supports_tools
+    except RuntimeClosedError:  # endpoints do, unless their configuration says otherwise
+        return True
 
 
 def is_unsure(answer: Answer) -> bool:

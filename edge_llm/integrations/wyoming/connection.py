@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from wyoming.error import Error
 from wyoming.event import Event
@@ -101,13 +103,14 @@ class Connection:
             await self._waiting.put(event)
 
     async def _after_input(
-        self, answering: asyncio.Future[None], closing: asyncio.Future[bool]
+        self, answering: asyncio.Future[None], closing: asyncio.Task[Literal[True]]
     ) -> None:
         """The client says no more: stop what it does not wait for, complete what it does."""
         if self._ends_with_input:
             return
         await self._waiting.put(None)
-        await asyncio.wait({answering, closing}, return_when=asyncio.FIRST_COMPLETED)
+        until: set[asyncio.Future[Any]] = {answering, closing}
+        await asyncio.wait(until, return_when=asyncio.FIRST_COMPLETED)
 
     # Answering
 
@@ -151,7 +154,7 @@ class Connection:
         if not answering.done():
             await self._tell(ClosingError("the server is shutting down"))
 
-    async def _tell_why(self, ended: list[BaseException | None]) -> None:
+    async def _tell_why(self, ended: Sequence[BaseException | None]) -> None:
         """Log why a connection ended, and tell a client that may not know."""
         for reason in ended:
             if isinstance(reason, MalformedEventError | TooManyEventsError):

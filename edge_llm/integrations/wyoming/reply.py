@@ -47,8 +47,10 @@ _SPOKEN_ERRORS = {
 class Reply:
     """Tells one client one answer; each utterance ends in exactly one of its three endings."""
 
-    def __init__(self, heard: Utterance, send: Send) -> None:
+    def __init__(self, heard: Utterance, send: Send, *, allows_calls: bool = True) -> None:
+        """`allows_calls`: whether commands may go out; if not, they are refused."""
         self._heard = heard
+        self._allows_calls = allows_calls
         self._send = send
         self._sentences = SpokenSentences()
         self._has_begun = False
@@ -73,7 +75,7 @@ class Reply:
             return await self._refuse(text or NO_ANSWER, context)
         if self._heard.wants_intent or not text:
             return await self._refuse(text or NO_ANSWER, context)
-        await self._finish_text(answer.text, context)
+        await self._finish_text(context)
         return True
 
     async def fail(self, error: EdgeLLMError) -> None:
@@ -87,20 +89,18 @@ class Reply:
 
     # Endings
 
-    async def _finish_text(self, text: str, context: dict[str, Any]) -> None:
-        if not self._has_begun:
-            await self._say([*self._sentences.add(text), *self._sentences.finish()])
-        else:
-            await self._say(self._sentences.finish())
+    async def _finish_text(self, context: dict[str, Any]) -> None:
+        await self._say(self._sentences.finish())
         await self._send(Handled(self._sentences.text, context).event())
         await self._send(HandledStop().event())
 
     async def _finish_calls(self, answer: Answer, context: dict[str, Any]) -> bool:
-        fault = find_fault(answer.tool_calls)
+        fault = find_fault(answer.tool_calls) if self._allows_calls else "intents are off"
         if fault is not None:
             logger.warning("the model made a call that cannot be executed: %s", fault)
             return await self._refuse(NOT_DONE, context)
         if self._has_begun:
+            await self._say(self._sentences.finish())
             await self._send(HandledStop().event())
         intents = _intents(answer, self._heard, context)
         if len(intents) == 1:

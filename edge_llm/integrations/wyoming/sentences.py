@@ -8,7 +8,9 @@ from sentence_stream import SentenceBoundaryDetector
 
 # A runtime that lets out whole sentences shows no word of the next one, which the detector waits
 # for; after these ends, and white space, no such word is needed to know.
-_SURE_END = re.compile(r"(?:[!?…]|(?<![^\W\d_])[^\W\d_]{4,}\.)[\"'”’)\]]*\s+\Z")  # noqa: RUF001
+_SURE_END = re.compile(
+    r"(?:[!?…]|(?<![^\W\d_])[^\W\d_]{4,}[\"'”’)\]]*\.)[\"'”’)\]]*\s+\Z"  # noqa: RUF001
+)
 _ABBREVIATION = re.compile(r"\b(?:approx|assoc|dept|misc|prof|resp)\.\s+\Z", re.IGNORECASE)
 _NO_SPACE_AFTER = "。！？"  # noqa: RUF001
 

@@ -15,12 +15,18 @@ from edge_llm.errors import ConfigError
 from edge_llm.integrations.wyoming.address import Address, listen, parse_uri, set_keepalive
 from edge_llm.integrations.wyoming.agent import Agent
 from edge_llm.integrations.wyoming.connection import Connection
+from edge_llm.integrations.wyoming.discovery import announced, check_announcement
 from edge_llm.integrations.wyoming.settings import DEFAULT_URI, VoiceSettings
 from edge_llm.integrations.wyoming.stdio import stdio_socket
 from edge_llm.integrations.wyoming.wire import ClientGoneError, write_event
 from edge_llm.runtime.async_llm import AsyncEdgeLLM
 
 logger = logging.getLogger(__name__)
+
+CLOSING_S = 1.0
+"""How long a client that was told to go may take to go."""
+
+_SKIPPED_AT_ONCE = 1 << 16
 
 
 async def serve_wyoming(
@@ -49,6 +55,8 @@ async def serve_wyoming(
             hint="--allow-remote says that this is meant, in a network that you trust",
         )
     agent = Agent(llm, settings or VoiceSettings())
+    if agent.settings.zeroconf_name is not None:
+        check_announcement(agent.settings.zeroconf_name, address)
     stop = stop or asyncio.Event()
     if address.kind == "stdio":
         await llm.open()
@@ -72,11 +80,22 @@ async def _serve_socket(
     start = asyncio.start_unix_server if bound.family == socket.AF_UNIX else asyncio.start_server
     server = await start(clients.serve, sock=bound, limit=limit)
     try:
-        on_listening()
-        await stop.wait()
+        async with _announcement(agent, bound):
+            on_listening()
+            await stop.wait()
     finally:
         server.close()
         await clients.close()
+
+
+def _announcement(
+    agent: Agent, bound: socket.socket
+) -> contextlib.AbstractAsyncContextManager[None]:
+    name = agent.settings.zeroconf_name
+    if name is None:
+        return contextlib.nullcontext()
+    host, port = bound.getsockname()[:2]
+    return announced(name, host, port)
 
 
 async def _serve_stdio(
@@ -102,7 +121,9 @@ class Clients:
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
-        self._open: dict[Connection, asyncio.Task[None] | None] = {}
+        self._open: set[Connection] = set()
+        self._tasks: set[asyncio.Future[None]] = set()
+        """Of these, and of those that are only being closed."""
         self._is_closing = False
 
     async def serve(
@@ -113,6 +134,14 @@ class Clients:
         ends_with_input: bool = True,
     ) -> None:
         """Serve one client to its end."""
+        task = asyncio.ensure_future(self._serve(reader, writer, ends_with_input=ends_with_input))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await task
+
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, ends_with_input: bool
+    ) -> None:
         try:
             if self._is_closing or len(self._open) >= self._agent.settings.max_clients:
                 await self._turn_away(writer)
@@ -121,24 +150,26 @@ class Clients:
             if peer is not None:
                 set_keepalive(peer)
             connection = Connection(self._agent, reader, writer, ends_with_input=ends_with_input)
-            self._open[connection] = asyncio.current_task()
+            self._open.add(connection)
             try:
                 await connection.run()
             finally:
-                del self._open[connection]
+                self._open.discard(connection)
         finally:
-            await _close(writer)
+            await _close(reader, writer)
 
     async def close(self) -> None:
         """End all connections; answers under way get their grace."""
         self._is_closing = True
-        running = [task for task in self._open.values() if task is not None]
         for connection in self._open:
             connection.close()
-        if running:
-            await asyncio.wait(running, timeout=2 * self._agent.settings.grace_s)
-        for task in running:
-            task.cancel()
+        if running := list(self._tasks):
+            settings = self._agent.settings
+            longest_s = settings.grace_s + settings.write_timeout_s + 2 * CLOSING_S
+            await asyncio.wait(running, timeout=longest_s)
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
 
     async def _turn_away(self, writer: asyncio.StreamWriter) -> None:
         logger.warning("a client was turned away: there are %d already", len(self._open))
@@ -147,13 +178,17 @@ class Clients:
             await write_event(busy.event(), writer, self._agent.settings)
 
 
-async def _close(writer: asyncio.StreamWriter) -> None:
+async def _close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Close a connection; what its client has not taken within a moment is dropped."""
-    writer.close()
     try:
-        async with asyncio.timeout(1.0):
+        async with asyncio.timeout(CLOSING_S):
+            # To close with bytes unread would be a reset, which overtakes what was told last.
+            writer.write_eof()
+            while await reader.read(_SKIPPED_AT_ONCE):
+                pass
+            writer.close()
             await writer.wait_closed()
-    except (TimeoutError, ConnectionError, OSError):
+    except OSError:  # TimeoutError among them
         writer.transport.abort()
 
 

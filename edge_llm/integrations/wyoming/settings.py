@@ -12,7 +12,7 @@ from edge_llm.errors import ConfigError
 IntentSource: TypeAlias = Literal["auto", "own", "offered", "none"]
 """Where home commands come from: `own` are calls that a local model was trained to make unasked;
 `offered` gives every model Home Assistant's intents as tools; `none` answers with text only.
-`auto` is `own` for the built-in model and `offered` for any other."""
+`auto` is `own` for the built-in model and `offered` for any other that has a place for tools."""
 
 DEFAULT_PORT = 10400
 DEFAULT_URI = f"tcp://127.0.0.1:{DEFAULT_PORT}"
@@ -29,6 +29,8 @@ class VoiceSettings:
     """What is advertised, as `en`; None: English for the built-in model alone, else any."""
     areas: Mapping[str, str] = field(default_factory=lambda: _NO_AREAS)
     """The area a satellite stands in, by the id of the satellite or of its device."""
+    zeroconf_name: str | None = None
+    """By which the network is told of the door; None: it is not told."""
     request_options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """Options of `AsyncEdgeLLM.stream` for every request."""
     deadline_s: float = 60.0
