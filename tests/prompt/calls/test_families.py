@@ -147,10 +147,35 @@ def test_ids_of_mistral_are_nine_characters_and_stay_the_same() -> None:
 
 def test_results_without_ids_are_those_of_the_calls_in_order() -> None:
     case = next(one for one in CASES if one.format == "gemma4")
-    calls = [{"function": {"name": n, "arguments": {}}} for n in ("up", "down")]
+    calls: list[dict[str, Any]] = [
+        {"function": {"name": n, "arguments": {}}} for n in ("up", "down")
+    ]
     results = [{"role": "tool", "content": f"result {n}"} for n in range(2)]
     asked = {"role": "assistant", "tool_calls": calls}
     text = encoder(case).encode([CONVERSATION[0], asked, *results]).text
 
     assert "up:result 0" in text
     assert "down:result 1" in text
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '<|python_tag|>{"name": "set", "parameters": {"a": 1, "b": "x"}}',
+        '<|python_tag|>set.call(a=1, b="x")',
+        '{"type": "function", "name": "set", "parameters": {"a": 1, "b": "x"}}',
+    ],
+)
+def test_the_other_ways_of_llama_are_calls_too(answer: str) -> None:
+    case = next(one for one in CASES if one.format == "llama3")
+
+    assert read(case, answer, 3) == [SET]
+
+
+def test_the_thoughts_of_a_turn_that_called_reach_gpt_oss() -> None:
+    case = next(one for one in CASES if one.format == "harmony")
+    template = case.template.replace("{{ m.content }}", "{{ m.thinking }}{{ m.content }}", 1)
+    made = PromptEncoder(ByteTokenizer(), ChatTemplate(template, bos_token="", eos_token=""))
+    thought = {**CONVERSATION[1], "reasoning_content": "Hm."}
+
+    assert "Hm. to=functions.set" in made.encode([CONVERSATION[0], thought]).text
