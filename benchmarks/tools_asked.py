@@ -66,7 +66,7 @@ SYSTEM = (
 
 def messages(number: int) -> list[dict[str, str]]:
     """A conversation that only shares its system prompt with those of other numbers."""
-    asked = f"{number}: please make the light in the kitchen a bit brighter for an hour"
+    asked = f"{number}: dim the kitchen a bit"
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": asked}]
 
 

@@ -21,6 +21,7 @@ from edge_llm.runtime.hold import Hold
 from edge_llm.runtime.outgoing import NOTHING_MORE, Door
 from edge_llm.runtime.outlet import Draft, Outlet
 from edge_llm.types import Chunk, ToolCall, ToolCallDelta
+from tests.support.hybrid import hybrid
 from tests.support.runtimes import SpokenBackend, fake_runtime, spell_calls
 
 THINKS = CHATML.replace("assistant\\n'", "assistant\\n<think>'")
@@ -137,6 +138,14 @@ def test_a_template_without_a_place_for_tools_learns_of_them_and_of_results() ->
     assert '"name": "light"' in text
     assert text.index('<tool_call>\n{"name": "door"') < text.index("it is open")
     assert "<tool_response>\nit is open\n</tool_response>" in text
+
+
+def test_tools_that_must_not_leave_are_called_by_a_model_that_was_not_made_for_them() -> None:
+    with hybrid(SpokenBackend(spell_calls(IN_HALL))) as (llm, _):
+        answer = llm.chat("hello", tools=TOOLS, privacy="local_only")
+
+    assert called(answer) == [IN_HALL]
+    assert answer.route == "local"
 
 
 def test_pieces_wait_where_another_tier_could_answer_instead() -> None:

@@ -23,7 +23,7 @@ def tool(name: str, **properties: Any) -> Any:
 
 TOOLS = [tool("light", area=AREA, level={"type": "integer"}), tool("door")]
 LIGHT = ("light", {"area": "kitchen", "level": 40})
-DOOR = ("door", {})
+DOOR: tuple[str, dict[str, Any]] = ("door", {})
 
 
 def connected(url: str) -> openai.OpenAI:

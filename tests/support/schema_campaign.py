@@ -25,7 +25,7 @@ TEMPERATURES = (0.0, 0.7, 1.0, 1.5, 2.0)
 BIAS = 16.0
 """Of 152k tokens with a heavy tail these few then get some 15 % of the probability."""
 
-MAX_TOKENS = 200
+MAX_TOKENS = 300
 
 
 @dataclass(frozen=True, slots=True)

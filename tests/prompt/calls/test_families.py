@@ -147,7 +147,9 @@ def test_ids_of_mistral_are_nine_characters_and_stay_the_same() -> None:
 
 def test_results_without_ids_are_those_of_the_calls_in_order() -> None:
     case = next(one for one in CASES if one.format == "gemma4")
-    calls = [{"function": {"name": n, "arguments": {}}} for n in ("up", "down")]
+    calls: list[dict[str, Any]] = [
+        {"function": {"name": n, "arguments": {}}} for n in ("up", "down")
+    ]
     results = [{"role": "tool", "content": f"result {n}"} for n in range(2)]
     asked = {"role": "assistant", "tool_calls": calls}
     text = encoder(case).encode([CONVERSATION[0], asked, *results]).text
