@@ -152,7 +152,7 @@ def test_a_deadline_is_one_of_the_whole_run() -> None:
         fake_runtime(TurnsBackend(called("linger"))) as llm,
         pytest.raises(RunLimitExceededError) as caught,
     ):
-        llm.run("x", [linger], deadline_s=1.0)
+        llm.run("x", [linger], deadline_s=4.0)
 
     assert caught.value.limit == "deadline_s"
 
