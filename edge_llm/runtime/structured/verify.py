@@ -46,7 +46,7 @@ class Expected:
         *,
         has_cut_call: bool = False,
     ) -> Violation | None:
-        """What is wrong with a whole answer; None where nothing is. Blocks for a second at most.
+        """What is wrong with a whole answer; None where nothing is. Blocks for seconds at most.
 
         `has_cut_call`: it ended in the middle of a call.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from edge_llm.runtime.remote_llm import connect
 from edge_llm.runtime.tools.function import tool
 from edge_llm.runtime.tools.types import RunResult, Step
 from edge_llm.types import Chunk, ToolCall
-from tests.support.hybrid import hybrid
+from tests.support.hybrid import cloud, hybrid
 from tests.support.runtimes import fake_runtime, spell_calls
 from tests.support.serving import served
 from tests.support.turns import TurnsBackend, called
@@ -151,7 +152,7 @@ def test_a_deadline_is_one_of_the_whole_run() -> None:
         fake_runtime(TurnsBackend(called("linger"))) as llm,
         pytest.raises(RunLimitExceededError) as caught,
     ):
-        llm.run("x", [linger], deadline_s=1.0)
+        llm.run("x", [linger], deadline_s=4.0)
 
     assert caught.value.limit == "deadline_s"
 
@@ -235,6 +236,22 @@ def test_a_private_result_is_no_reason_to_ask_the_cloud_after_all() -> None:
         with pytest.raises(NoRouteError, match="privacy"):
             llm.run("x", [diary], privacy="allow", max_result_chars=100_000)
         assert server.requests == []
+
+
+def test_what_a_tool_says_is_redacted_like_what_a_person_says() -> None:
+    def contact() -> str:
+        """Find the neighbour's address."""
+        return "write to ada@example.org"
+
+    scripts = ("tool 0 c1 contact {}\nfinish tool_calls\ndone", "say Done.\nfinish stop\ndone")
+    with hybrid(TurnsBackend("x"), *scripts) as (_, server):
+        tiers = [cloud(server)]
+        with hybrid(TurnsBackend("x"), tiers=tiers, privacy={"label": "redact"}) as (llm, _):
+            result = llm.run("x", [contact])
+
+    assert result.messages[2]["content"] == "write to ada@example.org"
+    assert "ada@example.org" not in json.dumps(server.requests[-1].json)
+    assert "write to" in json.dumps(server.requests[-1].json)
 
 
 class Report(BaseModel):
