@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_llm.constrain import library
+from edge_llm.constrain.deep import run_deep
 from edge_llm.constrain.grammar import Grammar, JsonSchema
 from edge_llm.constrain.lark import write_grammar
 from edge_llm.constrain.matcher import Matcher
 from edge_llm.constrain.packing import dump_grammar
-from edge_llm.constrain.schema import prepare_schema
+from edge_llm.constrain.schema import MAX_SCHEMAS, prepare_schema
 from edge_llm.errors import GrammarError, UnsupportedSchemaError
 from edge_llm.prompt.tokenizer import Tokenizer
 
@@ -28,6 +29,11 @@ MAX_COMPILED = 32
 
 PATIENCE_S = 0.5
 """CPU time after which no weaker form of a grammar is tried any more: on a busy machine too."""
+
+STACK_BYTES = 8 << 20
+SCHEMA_BYTES = 12_000
+"""Stack for each schema: the library goes into definitions by recursion, and ends the process where
+the stack does. It was seen to use 5 kB (llguidance 1.9.1)."""
 
 _WEAKER = (
     ("oneOf",),
@@ -86,23 +92,31 @@ class GrammarCompiler:
             GrammarTooLargeError: it passes a bound on time or memory.
             GrammarError: it is no grammar, or no text fits it.
         """
-        key = hashlib.sha256(dump_grammar(grammar).encode("utf-8", "surrogatepass")).digest()
+        text = dump_grammar(grammar)
+        key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
         with self._lock:
             found = self._compiled.get(key)
             if found is not None:
                 self._compiled.move_to_end(key)
                 return found
-        compiled = self._compile(grammar)
+        has_schema = '"JsonSchema"' in text or "%json" in text
+        # The root may be walked twice: as itself, and as what refers to it finds it.
+        num_schemas = min(MAX_SCHEMAS, 2 * text.count("{"))
+        compiled = run_deep(
+            lambda: self._compile(grammar, _attempts() if has_schema else iter((frozenset(),))),
+            stack_bytes=STACK_BYTES + SCHEMA_BYTES * num_schemas,
+        )
         with self._lock:
             self._compiled[key] = compiled
             while len(self._compiled) > MAX_COMPILED:
                 self._compiled.popitem(last=False)
         return compiled
 
-    def _compile(self, grammar: Grammar) -> CompiledGrammar:
+    def _compile(self, grammar: Grammar, attempts: Iterator[frozenset[str]]) -> CompiledGrammar:
+        self._get_vocabulary()  # the first time that takes longer than any grammar
         started_s = time.thread_time()
         first: GrammarError | None = None
-        for given_up in _attempts():
+        for given_up in attempts:
             try:
                 return self._attempt(grammar, given_up, first)
             except UnsupportedSchemaError:

@@ -24,7 +24,8 @@ LIMITS = {
 """What the library may spend, in its own units: 1 million of fuel is about 20 ms, a state 2 kB."""
 
 _TOO_LARGE = re.compile(
-    r"too (big|large|complex|many)|fuel|limit|TooComplex|recursion", re.IGNORECASE
+    r"too (big|large|complex|many|deep)|fuel|limit|TooComplex|recursion|maximum number",
+    re.IGNORECASE,
 )
 
 SPECIAL = b"\xff"
@@ -112,8 +113,11 @@ def check(matcher: Any) -> None:
 
 def grammar_error(said: str) -> GrammarError:
     """What the library says, as a typed error."""
-    said = " ".join(said.replace("<non-verbose/>", "").split())[:300]
-    if _TOO_LARGE.search(said):
+    said = " ".join(said.replace("<non-verbose/>", "").split())
+    is_too_large = _TOO_LARGE.search(said) is not None
+    if len(said) > 300:
+        said = f"{said[:150]} … {said[-150:]}"
+    if is_too_large:
         return GrammarTooLargeError(f"the grammar is too large: {said}")
     return GrammarError(f"the grammar cannot be used: {said}")
 

@@ -17,8 +17,10 @@ from edge_llm.constrain.numbers import Multiples, fit_bound, is_exact
 from edge_llm.constrain.references import References, escape, refuse_empty_cycles
 from edge_llm.errors import GrammarError, GrammarTooLargeError, UnsupportedSchemaError
 
-MAX_NODES = 50_000
-"""Schemas, and values in `enum` and `const`; those that nothing refers to are not counted."""
+MAX_SCHEMAS = 10_000
+"""Those that nothing refers to are not counted."""
+MAX_VALUES = 50_000
+"""In `enum` and `const`."""
 MAX_CHARACTERS = 1 << 20
 MAX_DEPTH = 200
 """Schemas one inside the other."""
@@ -84,7 +86,8 @@ class _Walk:
         self.refuses: Callable[[str], bool] = lambda pattern: False
         self._names: dict[str, str] = {}
         self._multiples = Multiples()
-        self._num_nodes = 0
+        self._num_schemas = 0
+        self._num_values = 0
         self._num_characters = 0
         self._waiting: deque[tuple[str, Any, str, int]] = deque()
         self.definitions: dict[str, Schema] = {}
@@ -102,7 +105,9 @@ class _Walk:
             return schema
         if not isinstance(schema, Mapping):
             raise GrammarError(f"the schema at {path} is neither an object nor true or false")
-        self._count()
+        self._num_schemas += 1
+        if self._num_schemas > MAX_SCHEMAS:
+            raise GrammarTooLargeError(f"more than {MAX_SCHEMAS} schemas in one")
         if depth > MAX_DEPTH:
             raise GrammarTooLargeError(f"the schema is more than {MAX_DEPTH} levels deep")
         found: dict[str, Any] = {}
@@ -219,7 +224,9 @@ class _Walk:
 
     def _value(self, value: Any, path: str, depth: int) -> Any:
         """A copy of a JSON value, checked to be one."""
-        self._count()
+        self._num_values += 1
+        if self._num_values > MAX_VALUES:
+            raise GrammarTooLargeError(f"more than {MAX_VALUES} values in a schema")
         if depth > MAX_VALUE_DEPTH:
             raise GrammarTooLargeError(f"{path} is more than {MAX_VALUE_DEPTH} levels deep")
         if isinstance(value, str):
@@ -268,11 +275,6 @@ class _Walk:
         if self._strict:
             raise UnsupportedSchemaError(path, keyword)
         self.relaxed.append(path)
-
-    def _count(self) -> None:
-        self._num_nodes += 1
-        if self._num_nodes > MAX_NODES:
-            raise GrammarTooLargeError(f"the schema has more than {MAX_NODES} parts")
 
 
 def _says_nothing(keyword: str, value: Any) -> bool:

@@ -235,7 +235,27 @@ DEEP: dict[str, Any] = {}
 for _ in range(5000):
     DEEP = {"items": DEEP}
 
+
+def chained(length: int, link: str) -> JsonSchema:
+    """Each definition refers to the next one, as what it is or as what it holds."""
+    definitions: dict[str, Any] = {f"d{length}": {"type": "null"}}
+    for i in range(length):
+        reference = {"$ref": f"#/$defs/d{i + 1}"}
+        schemas = {
+            "$ref": reference,
+            "anyOf": {"anyOf": [reference]},
+            "items": {"items": reference},
+        }
+        definitions[f"d{i}"] = schemas[link]
+    return JsonSchema({"$ref": "#/$defs/d0", "$defs": definitions})
+
+
 HOSTILE: dict[str, Grammar] = {
+    "long chain of names": chained(8000, "$ref"),
+    "long chain of choices": chained(4000, "anyOf"),
+    "long chain of arrays": chained(4000, "items"),
+    "deep Lark": Lark("start: " + "(" * 50_000 + '"a"' + ")" * 50_000),
+    "deep regex": Regex("(" * 50_000 + "a" + ")" * 50_000),
     "deep schema": JsonSchema(DEEP),
     "deep parts": nested(2000),
     "many parts": Either(tuple(f"{i}" for i in range(30_000))),

@@ -7,8 +7,9 @@ import pytest
 from edge_llm.constrain.schema import (
     MAX_CHARACTERS,
     MAX_DEPTH,
-    MAX_NODES,
     MAX_PROPERTIES,
+    MAX_SCHEMAS,
+    MAX_VALUES,
     prepare_schema,
 )
 from edge_llm.errors import GrammarError, GrammarTooLargeError, UnsupportedSchemaError
@@ -100,7 +101,7 @@ def test_a_recursive_schema_stays_recursive() -> None:
 
 
 def test_what_nothing_refers_to_costs_nothing() -> None:
-    assert prepared({"type": "null", "$defs": {"huge": {"enum": ["x"] * 2 * MAX_NODES}}}) == {
+    assert prepared({"type": "null", "$defs": {"huge": {"enum": ["x"] * 2 * MAX_VALUES}}}) == {
         "type": "null"
     }
 
@@ -196,14 +197,15 @@ def test_what_is_no_schema_is_an_error_that_says_so(schema: Any) -> None:
     [
         nested(MAX_DEPTH + 1),
         CYCLE,
-        {"enum": list(range(MAX_NODES + 1))},
+        {"enum": list(range(MAX_VALUES + 1))},
         {"const": "x" * (MAX_CHARACTERS + 1)},
         {"pattern": "x" * (MAX_CHARACTERS + 1)},
         {"properties": {str(i): {} for i in range(MAX_PROPERTIES + 1)}},
         {"minItems": 10**9},
+        {"anyOf": [{"type": "null"}] * MAX_SCHEMAS},
         {"const": nested(100)},
     ],
-    ids=range(8),
+    ids=range(9),
 )
 def test_what_is_too_large_is_refused(schema: Any) -> None:
     with pytest.raises(GrammarTooLargeError):

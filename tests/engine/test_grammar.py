@@ -2,6 +2,7 @@
 
 import json
 import re
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -31,13 +32,17 @@ from edge_llm.constrain.matcher import Matcher
 from edge_llm.engine.engine import Engine
 from edge_llm.engine.request import EngineRequest, SequenceEvent
 from edge_llm.errors import GrammarError, GrammarTooLargeError, RequestAbortedError
+from edge_llm.hub.packaged import models_folder
 from edge_llm.prompt.byte_tokenizer import ByteTokenizer
+from edge_llm.prompt.hf_tokenizer import HFTokenizer, TokenizerHints
 from edge_llm.prompt.thinking import ThinkingBudget
+from edge_llm.prompt.tokenizer import Tokenizer
 from edge_llm.types import SamplingParams, TokenStatistics
 
 TOKENIZER = ByteTokenizer()
 IDS = {token.text: token.id for token in TOKENIZER.special_tokens}
 PROMPT = tuple(b"Turn on the light.")
+HINTS = TokenizerHints(eos_token="<|im_end|>")
 
 LAMP = {
     "type": "object",
@@ -397,20 +402,40 @@ def test_giving_up_before_the_first_step_tells_nothing_but_that() -> None:
     assert not engine.has_work
 
 
+@pytest.fixture(scope="module")
+def builtin() -> Tokenizer:
+    return HFTokenizer(models_folder() / "builtin" / "onnx" / "tokenizer.json", HINTS)
+
+
+def by_bytes(tokenizer: Tokenizer, seed: int) -> Script:
+    """Logits that depend on the bytes written so far, and not on how they were cut into tokens."""
+    pieces = tokenizer.all_token_bytes()
+    own = np.random.default_rng(seed).standard_normal(len(pieces)).astype(np.float32) * 3
+
+    def script(tokens: Sequence[int]) -> NDArray[np.float32]:
+        written = b"".join(pieces[token_id] for token_id in tokens)
+        return np.roll(own, zlib.crc32(written) % len(own))
+
+    return script
+
+
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_forced_tokens_one_at_a_time_are_the_same_as_together(
-    name: str, monkeypatch: pytest.MonkeyPatch
+    name: str, seed: int, builtin: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = replace(
-        request(CASES[name][0]), params=SamplingParams(temperature=1.0, seed=3, max_tokens=60)
-    )
     # Greedy, so that the random numbers, of which forced tokens take none, make no difference.
-    wanted = replace(wanted, params=replace(wanted.params, temperature=0.0))
-    (together,) = run(Engine(FakeBackend()), wanted)
+    wanted = replace(request(CASES[name][0]), visible_tokens=frozenset())
+    script = by_bytes(builtin, seed)
+    together_engine = Engine(FakeBackend(script, tokenizer=builtin))
+    one_by_one_engine = Engine(FakeBackend(script, tokenizer=builtin))
+    (together,) = run(together_engine, wanted)
 
     monkeypatch.setattr(Matcher, "forced", lambda self: ())
-    (one_by_one,) = run(Engine(FakeBackend()), wanted)
+    (one_by_one,) = run(one_by_one_engine, wanted)
 
     assert one_by_one.text == together.text
-    content = [i for i in one_by_one.token_ids if i not in TOKENIZER.eog_ids]
-    assert content == [i for i in together.token_ids if i not in TOKENIZER.eog_ids]
+    ends = builtin.eog_ids
+    assert [i for i in one_by_one.token_ids if i not in ends] == [
+        i for i in together.token_ids if i not in ends
+    ]
