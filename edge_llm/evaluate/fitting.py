@@ -11,7 +11,8 @@ from edge_llm.confidence.arrays import Floats
 from edge_llm.confidence.calibration.binding import Binding
 from edge_llm.confidence.calibration.calibration import Calibration
 from edge_llm.confidence.calibration.fit import fit_calibration
-from edge_llm.confidence.checkpoints import END
+from edge_llm.confidence.checkpoints import END, FIRST
+from edge_llm.confidence.drift import drift_reference, reference_record
 from edge_llm.confidence.guarantees.certificate import Certificate, Infeasible
 from edge_llm.confidence.guarantees.early import certify_policy
 from edge_llm.confidence.guarantees.goals import Goal
@@ -22,6 +23,7 @@ from edge_llm.errors import CalibrationDataError
 from edge_llm.evaluate.outcomes import to_outcomes
 from edge_llm.evaluate.priors import Priors, learn_priors
 from edge_llm.evaluate.recording import Recording
+from edge_llm.runtime.adapting import DRIFT_PART
 
 FITTED_SHARE = 0.5
 """Of the questions; the rest certifies. A score that ranks needs them, and a sure threshold."""
@@ -131,6 +133,7 @@ def fit_and_certify(
     found = halves.certify(goal, max_lost)
     if isinstance(found, Certificate):
         calibration = replace(calibration, certificate=found)
+    calibration = _with_reference(calibration, held_out, goal)
     scores = calibration.scores(held_out, goal.target)[END]
     confidence = calibration.scores(held_out, "wrong")[END]
     return Fitted(
@@ -143,6 +146,18 @@ def fit_and_certify(
         debiased_ece(confidence, held_out.local_correct),
         brier(confidence, held_out.local_correct),
     )
+
+
+def _with_reference(calibration: Calibration, held_out: Outcomes, goal: Goal) -> Calibration:
+    """With how scores are distributed at the first token, so that drift is noticed in use."""
+    if FIRST not in calibration.checkpoints:
+        return calibration
+    scores = calibration.scores(held_out, goal.target)[FIRST]
+    seen = scores[np.isfinite(scores)]
+    if not len(seen):
+        return calibration
+    reference = drift_reference(calibration.grid(goal.target, FIRST), seen)
+    return calibration.with_part(DRIFT_PART, reference_record(reference))
 
 
 def _check(outcomes: Outcomes) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge_llm.confidence.base import DraftState, Score
-from edge_llm.confidence.checkpoints import END, PROMPT, SECOND_LOOK, Checkpoint, passed
+from edge_llm.confidence.checkpoints import END, FIRST, PROMPT, SECOND_LOOK, Checkpoint, passed
 from edge_llm.confidence.features import FEATURE_NAMES, FeatureTracker
 from edge_llm.confidence.signals.unsure_token import UNSURE_TOKEN
 from edge_llm.confidence.verbalised import read_verbalised
@@ -63,6 +63,8 @@ class DraftWatch:
         self._num_tokens = 0
         self.score: Score | None = None
         """What was measured last."""
+        self.first_score: float | None = None
+        """The calibrated score at the first token, which every draft reaches."""
 
     @property
     def note(self) -> str | None:
@@ -102,6 +104,8 @@ class DraftWatch:
         if self._assessor is not None and not self._is_kept:
             score = self._assessor.assess(checkpoint, self.tracker, state)
             self.score = score or self.score
+            if checkpoint == FIRST and score is not None and score.is_calibrated:
+                self.first_score = score.value
             self._is_kept = score is not None and self._assessor.is_kept(score)
         return judge(self._facts(attempt, state), self._standards.rules)
 

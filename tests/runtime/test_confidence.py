@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edge_llm.confidence.calibration.calibration import Calibration, Judgement
 from edge_llm.confidence.features import FEATURE_NAMES
 from edge_llm.confidence.guarantees.certificate import Certificate
-from edge_llm.confidence.guarantees.goals import AccuracyLoss
+from edge_llm.confidence.guarantees.goals import SelectiveError
 from edge_llm.confidence.policy import Policy, Thresholds
 from edge_llm.confidence.prior import fit_prior
 from edge_llm.config import ConfidenceConfig
@@ -52,7 +52,7 @@ def calibrated(**thresholds: tuple[float, float]) -> FoundCalibration:
     """A calibration with a policy: `escalate_below` and `keep_from` by checkpoint."""
     limits = {name.removeprefix("at_"): Thresholds(*two) for name, two in thresholds.items()}
     policy = Policy("wrong", MappingProxyType(limits))
-    certificate = Certificate(AccuracyLoss(), policy, 1000, 0.5, 0.01, 0.02)
+    certificate = Certificate(SelectiveError(), policy, 1000, 0.5, 0.01, 0.02)
     location = resolve_model("builtin")
     return FoundCalibration(
         ByLowLogprob(
