@@ -28,7 +28,7 @@ from edge_llm.runtime.adapting import DRIFT_PART
 FITTED_SHARE = 0.5
 """Of the questions; the rest certifies. A score that ranks needs them, and a sure threshold."""
 LEAST_QUESTIONS = 20
-EARLY_LOST = 0.02
+EARLY_LOST = 0.05
 """Share of what could be kept that is given up early all the same, to waste fewer tokens."""
 
 
