@@ -30,7 +30,7 @@ from edge_llm.runtime.calibrations import (
 from edge_llm.runtime.observations import read_answers, read_shadows
 from edge_llm.runtime.second_look import share_of_true
 from edge_llm.types import Answer, TokenLogprob
-from tests.support.hybrid import DoubtfulBackend, hybrid, hybrid_async
+from tests.support.hybrid import LOCAL, DoubtfulBackend, hybrid, hybrid_async
 
 SURE = "Good night."
 LOW = FEATURE_NAMES.index("low_logprob")
@@ -293,6 +293,17 @@ def test_answers_that_are_not_doubtful_are_not_looked_at_twice() -> None:
     answer = looked("samples", DoubtfulBackend(SURE))
 
     assert outcomes(answer) == [("local", "answered")]
+
+
+def test_another_local_model_that_says_the_same_keeps_a_doubtful_answer() -> None:
+    backend = DoubtfulBackend(SURE, lambda at: 0.999 if at > 1 else 0.09)
+    tiers = [LOCAL, {"name": "larger", "model": "builtin"}]
+    settings = {"second_look": "model", "second_look_band": 0.5}
+    with hybrid(backend, tiers=tiers, confidence=settings) as (llm, _):
+        answer = llm.chat("good night")
+
+    assert (answer.tier, answer.signal) == ("local", "model_agreement")
+    assert outcomes(answer) == [("local", "answered"), ("larger", "looked")]
 
 
 def test_without_another_local_model_there_is_no_second_opinion() -> None:
