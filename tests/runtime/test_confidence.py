@@ -128,6 +128,15 @@ def test_a_request_that_surely_gains_is_not_even_begun_here(bound: Any) -> None:
     assert answer.attempts[0].completion_tokens == 0
 
 
+def test_a_draft_that_will_hardly_pass_at_the_end_begins_a_race(bound: Any) -> None:
+    bound(calibrated(at_8=(0.1, INF), at_end=(-INF, 0.6)))
+    with hybrid(DoubtfulBackend(SURE * 9, lambda _: 0.5)) as (llm, server):
+        answer = llm.chat("good night", on_doubt="race")
+
+    assert len(server.requests) == 1
+    assert {one.tier for one in answer.attempts} == {"local", "cloud"}
+
+
 def test_the_configured_threshold_goes_before_the_certified_one(bound: Any) -> None:
     bound(calibrated(at_8=(0.3, INF), at_end=(-INF, 0.6)))
     options: dict[str, Any] = {"escalation": {"threshold": 0.1}}
