@@ -20,7 +20,7 @@ from tests.cli.test_chat import COMMAND
 from tests.support.cloud_server import CloudServer
 
 ANSWER = "say yes\nfinish stop\nusage 9 3\ndone"
-NUM_QUESTIONS = 30
+NUM_QUESTIONS = 22
 
 
 def run(*arguments: str | Path, stdin: int | None = None) -> subprocess.CompletedProcess[str]:
