@@ -17,6 +17,7 @@ from edge_llm.confidence.guarantees.certificate import Certificate, Infeasible
 from edge_llm.confidence.guarantees.early import certify_policy
 from edge_llm.confidence.guarantees.goals import Goal
 from edge_llm.confidence.metrics.calibration_error import brier, debiased_ece
+from edge_llm.confidence.metrics.length_bias import LengthBias, length_bias
 from edge_llm.confidence.metrics.report import RoutingQuality, routing_quality
 from edge_llm.confidence.outcomes import Outcomes
 from edge_llm.errors import CalibrationDataError
@@ -48,6 +49,8 @@ class Fitted:
     ece: float
     """Debiased, adaptive, in [0, 1]."""
     brier: float
+    length: LengthBias | None
+    """Whether the confidence merely measures length; None where lengths are not known."""
 
     @property
     def certificate(self) -> Certificate | None:
@@ -145,7 +148,15 @@ def fit_and_certify(
         routing_quality(scores, held_out),
         debiased_ece(confidence, held_out.local_correct),
         brier(confidence, held_out.local_correct),
+        _length_bias(confidence, held_out),
     )
+
+
+def _length_bias(confidence: Floats, outcomes: Outcomes) -> LengthBias | None:
+    tokens = outcomes.local_tokens
+    if tokens is None or float(np.ptp(tokens)) == 0.0:
+        return None
+    return length_bias(confidence, outcomes.local_correct, tokens)
 
 
 def _with_reference(calibration: Calibration, held_out: Outcomes, goal: Goal) -> Calibration:
