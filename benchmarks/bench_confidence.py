@@ -83,7 +83,7 @@ def main() -> None:
     if arguments.report:
         _draw(arguments.report, sets[chosen[0].name])
         draw_signals(figures, [model.name for model in chosen], arguments.report / "signals.svg")
-        command = "scripts/bench confidence " + " ".join(sys.argv[1:])
+        command = f"scripts/bench confidence --data DIR --count {count} --report DIR"
         write_report(arguments.report, figures, [model.name for model in chosen], command)
     report("confidence", figures, ("llama-cpp-python", "numpy"), skipped)
 

@@ -27,7 +27,7 @@ from edge_llm.evaluate.recording import Recording
 
 SHARES = np.linspace(0.02, 0.98, 25)
 APGR_LOSS = 0.01
-LOST = (0.01, EARLY_LOST, 0.05, 0.1)
+LOST = (0.01, 0.02, EARLY_LOST, 0.1)
 """Parts of what the end would keep that may be given up early."""
 
 

@@ -71,7 +71,8 @@ def write_report(
     parts = [
         "# How sure the built-in model is, and what that is worth",
         "",
-        f"{time.strftime('%Y-%m-%d')}, {here['cores']} cores of {here['cpu']}: `{command}`.",
+        f"{time.strftime('%Y-%m-%d')}, {here['cores']} cores of {here['cpu']}:",
+        f"`{command}`.",
         "Intervals are 95 %. Home and noisy home are test lines of the grammar, the latter with",
         "15 % word errors; out of domain are sentences that no answer of this model serves.",
         "",

@@ -113,7 +113,7 @@ def calibrate(  # noqa: PLR0913 — one parameter is one option of the command l
             max=0.5,
             help="Share of what could be kept that may be given up before its end; 0: nothing is.",
         ),
-    ] = 0.02,
+    ] = 0.05,
     task: Task = "default",
     output: Annotated[
         str | None,

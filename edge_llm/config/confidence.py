@@ -72,6 +72,11 @@ class ConfidenceConfig:
         _check_arms(self.arms)
 
     @property
+    def observes(self) -> bool:
+        """Whether answers are written down, for comparisons or for labels."""
+        return bool(self.arms) or self.shadow_share > 0.0
+
+    @property
     def is_required(self) -> bool:
         """Whether a model without a calibration of its own is refused."""
         return self.require_calibration or self.calibration == REQUIRED_CALIBRATION

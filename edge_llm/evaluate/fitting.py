@@ -11,22 +11,25 @@ from edge_llm.confidence.arrays import Floats
 from edge_llm.confidence.calibration.binding import Binding
 from edge_llm.confidence.calibration.calibration import Calibration
 from edge_llm.confidence.calibration.fit import fit_calibration
-from edge_llm.confidence.checkpoints import END
+from edge_llm.confidence.checkpoints import END, FIRST
+from edge_llm.confidence.drift import drift_reference, reference_record
 from edge_llm.confidence.guarantees.certificate import Certificate, Infeasible
 from edge_llm.confidence.guarantees.early import certify_policy
 from edge_llm.confidence.guarantees.goals import Goal
 from edge_llm.confidence.metrics.calibration_error import brier, debiased_ece
+from edge_llm.confidence.metrics.length_bias import LengthBias, length_bias
 from edge_llm.confidence.metrics.report import RoutingQuality, routing_quality
 from edge_llm.confidence.outcomes import Outcomes
 from edge_llm.errors import CalibrationDataError
 from edge_llm.evaluate.outcomes import to_outcomes
 from edge_llm.evaluate.priors import Priors, learn_priors
 from edge_llm.evaluate.recording import Recording
+from edge_llm.runtime.adapting import DRIFT_PART
 
 FITTED_SHARE = 0.5
 """Of the questions; the rest certifies. A score that ranks needs them, and a sure threshold."""
 LEAST_QUESTIONS = 20
-EARLY_LOST = 0.02
+EARLY_LOST = 0.05
 """Share of what could be kept that is given up early all the same, to waste fewer tokens."""
 
 
@@ -46,6 +49,8 @@ class Fitted:
     ece: float
     """Debiased, adaptive, in [0, 1]."""
     brier: float
+    length: LengthBias | None
+    """Whether the confidence merely measures length; None where lengths are not known."""
 
     @property
     def certificate(self) -> Certificate | None:
@@ -131,6 +136,7 @@ def fit_and_certify(
     found = halves.certify(goal, max_lost)
     if isinstance(found, Certificate):
         calibration = replace(calibration, certificate=found)
+    calibration = _with_reference(calibration, held_out, goal)
     scores = calibration.scores(held_out, goal.target)[END]
     confidence = calibration.scores(held_out, "wrong")[END]
     return Fitted(
@@ -142,7 +148,27 @@ def fit_and_certify(
         routing_quality(scores, held_out),
         debiased_ece(confidence, held_out.local_correct),
         brier(confidence, held_out.local_correct),
+        _length_bias(confidence, held_out),
     )
+
+
+def _length_bias(confidence: Floats, outcomes: Outcomes) -> LengthBias | None:
+    tokens = outcomes.local_tokens
+    if tokens is None or float(np.ptp(tokens)) == 0.0:
+        return None
+    return length_bias(confidence, outcomes.local_correct, tokens)
+
+
+def _with_reference(calibration: Calibration, held_out: Outcomes, goal: Goal) -> Calibration:
+    """With how scores are distributed at the first token, so that drift is noticed in use."""
+    if FIRST not in calibration.checkpoints:
+        return calibration
+    scores = calibration.scores(held_out, goal.target)[FIRST]
+    seen = scores[np.isfinite(scores)]
+    if not len(seen):
+        return calibration
+    reference = drift_reference(calibration.grid(goal.target, FIRST), seen)
+    return calibration.with_part(DRIFT_PART, reference_record(reference))
 
 
 def _check(outcomes: Outcomes) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from edge_llm.confidence.agreement import Said, agreement
 from edge_llm.errors import EdgeLLMError
+from edge_llm.runtime.adapting import Adapting
 from edge_llm.runtime.arms import share_of
 from edge_llm.runtime.attempt import TierAttempt
 from edge_llm.runtime.chat_request import ChatRequest
@@ -24,10 +25,31 @@ from edge_llm.runtime.observations import ShadowOutcome, note_answer, note_shado
 from edge_llm.runtime.record import Ledger
 from edge_llm.runtime.starting import Starter
 from edge_llm.runtime.tier_set import TierSet
-from edge_llm.runtime.tiers import RemoteTier
+from edge_llm.runtime.tiers import LocalTier, RemoteTier
 from edge_llm.types import Answer
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Given:
+    """An answer that was given, with what it came from."""
+
+    tiers: TierSet
+    request: ChatRequest
+    answered: TierAttempt
+    answer: Answer
+    propensity: float | None
+    """With which the request was given to its arm; None: nothing is compared."""
+    features: Mapping[str, float]
+    first_score: float | None
+    """The calibrated score at the first token of the draft."""
+
+    @property
+    def adapting(self) -> Adapting | None:
+        """What learns of the calibration that judged it; None where none did."""
+        tier = self.tiers.tier(self.answered.tier)
+        return tier.adapting if isinstance(tier, LocalTier) else None
 
 
 @dataclass(slots=True, eq=False)
@@ -39,21 +61,11 @@ class Afterwards:
     shadow_share: float = 0.0
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def begin(
-        self,
-        tiers: TierSet,
-        request: ChatRequest,
-        answered: TierAttempt,
-        answer: Answer,
-        *,
-        propensity: float | None,
-        features: Mapping[str, float],
-    ) -> None:
+    def begin(self, given: Given) -> None:
         """Start what there is to do about an answer; returns at once."""
         if self.folder is None:
             return
-        work = self._work(tiers, request, answered, answer, propensity, features)
-        task = asyncio.get_running_loop().create_task(work)
+        task = asyncio.get_running_loop().create_task(self._work(self.folder, given))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
@@ -63,48 +75,44 @@ class Afterwards:
         own = [task for task in self.tasks if task.get_loop() is loop]
         await asyncio.gather(*own, return_exceptions=True)
 
-    async def _work(
-        self,
-        tiers: TierSet,
-        request: ChatRequest,
-        answered: TierAttempt,
-        answer: Answer,
-        propensity: float | None,
-        features: Mapping[str, float],
-    ) -> None:
-        if self.folder is None:
-            return
+    def has_shadow(self, answer: Answer) -> bool:
+        """Whether the answer was kept, and its request is to go to the cloud as well."""
+        is_kept = answer.route == "local" and answer.reason is None and not answer.degraded
+        return is_kept and share_of(answer.trace_id, "shadow") < self.shadow_share
+
+    async def _work(self, folder: Path, given: Given) -> None:
         try:
-            await asyncio.to_thread(note_answer, self.folder, answer, propensity)
-            if self._has_shadow(answer):
-                shadow = await self._shadow(tiers, request, answered, answer, features)
+            await asyncio.to_thread(note_answer, folder, given.answer, given.propensity)
+            if self.has_shadow(given.answer):
+                shadow = await self._shadow(given)
                 if shadow is not None:
-                    await asyncio.to_thread(note_shadow, self.folder, shadow)
+                    await asyncio.to_thread(note_shadow, folder, shadow)
+            if given.adapting is not None:
+                await asyncio.to_thread(given.adapting.save)
         except EdgeLLMError as error:
             # The answer is given; what is learned from it may be lost, and says so.
             logger.warning("an answer was not written down or checked: %s", error.code)
 
-    def _has_shadow(self, answer: Answer) -> bool:
-        is_kept = answer.route == "local" and answer.reason is None and not answer.degraded
-        return is_kept and share_of(answer.trace_id, "shadow") < self.shadow_share
-
-    async def _shadow(
-        self,
-        tiers: TierSet,
-        request: ChatRequest,
-        answered: TierAttempt,
-        answer: Answer,
-        features: Mapping[str, float],
-    ) -> ShadowOutcome | None:
+    async def _shadow(self, given: Given) -> ShadowOutcome | None:
         """What the next tier elsewhere says; None where privacy, budget or the network forbid it.
 
         Raises:
             EdgeLLMError: it could not be asked.
         """
+        outcome = None
+        try:
+            outcome = await self._ask(given)
+        finally:
+            if given.adapting is not None:
+                loss = None if outcome is None else 1.0 - outcome.agreement
+                given.adapting.note(given.first_score, loss, self.shadow_share)
+        return outcome
+
+    async def _ask(self, given: Given) -> ShadowOutcome | None:
         ledger = Ledger(time.perf_counter())
-        own = replace(request, deadline_s=None, hold=NO_HOLD, on_doubt="defer")
-        starter = Starter(tiers, own, ledger)
-        tier = await starter.better(answered)
+        own = replace(given.request, deadline_s=None, hold=NO_HOLD, on_doubt="defer")
+        starter = Starter(given.tiers, own, ledger)
+        tier = await starter.better(given.answered)
         if not isinstance(tier, RemoteTier):
             return None
         attempt = starter.ask(tier)
@@ -114,17 +122,18 @@ class Afterwards:
             attempt.stop()
             await ledger.settle()
             starter.forget()
+        answer = given.answer
         return ShadowOutcome(
             trace_id=answer.trace_id,
             model=answer.model,
-            task=tiers.confidence.task,
+            task=given.tiers.confidence.task,
             signal=answer.signal,
             score=answer.score,
             confidence=answer.confidence,
             propensity=self.shadow_share,
             agreement=agreement(Said(answer.text, answer.tool_calls), said),
             cost_usd=attempt.cost_usd,
-            features=features,
+            features=given.features,
         )
 
 

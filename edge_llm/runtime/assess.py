@@ -67,6 +67,8 @@ class Assessor:
     """What was learned of texts."""
     note: str | None = None
     """Why no calibration holds; None where one does."""
+    floor: float = 0.0
+    """What the certified threshold of whole answers was raised to since; 0: it was not."""
 
     @property
     def judges_prompts(self) -> bool:
@@ -118,8 +120,9 @@ class Assessor:
         policy = calibration.policy
         target: Target = "wrong" if policy is None else policy.target
         line = self._line(policy, checkpoint)
+        last = None if checkpoint in _LATE else self._line(policy, END)
         value = judgement.score(target)
-        return Score(value, CALIBRATED[target], line, judgement.confidence, checkpoint)
+        return Score(value, CALIBRATED[target], line, judgement.confidence, checkpoint, last)
 
     @staticmethod
     def _warning(
@@ -141,7 +144,7 @@ class Assessor:
         if checkpoint in _LATE:
             if self.threshold is not None:
                 return self.threshold
-            return EVEN if policy is None else policy.threshold
+            return EVEN if policy is None else max(policy.threshold, self.floor)
         # Before the end only a certified threshold gives up what might still come right.
         if policy is None or self.threshold is not None or checkpoint not in policy.thresholds:
             return -math.inf
@@ -175,4 +178,5 @@ def create_assessor(
         threshold,
         found.priors,
         found.note,
+        0.0 if tier.adapting is None else tier.adapting.threshold,
     )

@@ -59,8 +59,7 @@ class AsyncEdgeLLM:
         self._tiers: TierSet | None = None
         self._queue: DeferredQueue | None = None
         settings = self.config.confidence
-        observes = bool(settings.arms) or settings.shadow_share > 0.0
-        folder = state_folder(self.config) if observes else None
+        folder = state_folder(self.config) if settings.observes else None
         self._afterwards = Afterwards(folder, settings.shadow_share)
         self._opening = threading.Lock()
         self._closed = False

@@ -32,6 +32,7 @@ from edge_llm.routing.model_router import ModelRouterPolicy
 from edge_llm.routing.offline import OfflinePolicy
 from edge_llm.routing.privacy import PrivacyPolicy
 from edge_llm.routing.task import TaskPolicy, TaskRule
+from edge_llm.runtime.adapting import Adapting
 from edge_llm.runtime.assess import check_signal
 from edge_llm.runtime.calibrations import (
     NOT_CALIBRATED,
@@ -137,7 +138,8 @@ def _open_tier(config: EdgeConfig, tier: TierConfig, load_model: LoadModel) -> T
         try:
             found = _calibration(own, model)
             wants = config.confidence.self_certainty or reads(found, SELF_CERTAINTY.name)
-            return LocalTier(tier.name, model, languages, found, wants)
+            learned = _adapting(config, found)
+            return LocalTier(tier.name, model, languages, found, learned, wants)
         except BaseException:
             model.close()
             raise
@@ -154,6 +156,14 @@ def _calibration(config: EdgeConfig, model: LocalModel) -> FoundCalibration:
         return NOT_CALIBRATED
     location = resolve_model(config.model)
     return find_calibration(config.confidence, location, model.facts.template_sha256)
+
+
+def _adapting(config: EdgeConfig, found: FoundCalibration) -> Adapting | None:
+    if found.calibration is None:
+        return None
+    observes = config.confidence.observes
+    name = found.calibration.binding.task if found.path is None else found.path.stem
+    return Adapting(found.calibration, name, state_folder(config) if observes else None)
 
 
 def _cloud(config: EdgeConfig, tier: TierConfig) -> CloudTier:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
+from edge_llm.confidence.ab import Comparison
+from edge_llm.confidence.confidence_sequence import ConfidenceSequence
 from edge_llm.runtime.arms import DEFAULT_ARM
 from edge_llm.runtime.observations import AnswerRow, ShadowOutcome
 
@@ -34,6 +35,21 @@ class ArmSummary:
     agreement: float | None
     """Of kept answers with the cloud, on average; None: none was checked."""
     agreement_interval: Interval
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ArmVerdict:
+    """One arm against the default."""
+
+    name: str
+    state: str
+    """`continue`, `better`, `worse`, or `harmful`: its answers are surely worse."""
+    kept_more: Interval
+    """Share of requests that it keeps here beyond the default's."""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -72,24 +88,37 @@ def summarise_shadows(outcomes: Sequence[ShadowOutcome]) -> list[ShadowSummary]:
     ]
 
 
-def confidence_sequence(values: Iterable[float], delta: float = DELTA) -> Interval:
-    """An interval for the mean of values in [0, 1] that holds at every moment, with 1 - delta.
+def interval_of(values: Iterable[float], delta: float = DELTA) -> Interval:
+    """An interval for the mean of values in [0, 1] that holds at every moment, with 1 - delta."""
+    sequence = ConfidenceSequence(delta)
+    for value in values:
+        sequence.update(value)
+    found = sequence.interval
+    return found.low, found.high
 
-    Hoeffding's bound, stitched over time: looking often and stopping when one likes is allowed.
-    Source: Howard et al., "Time-uniform, nonparametric, nonasymptotic confidence sequences", Annals
-    of Statistics 2021, equation (2) with sub-Gaussian variance 1/4.
+
+def compare_arms(rows: Sequence[AnswerRow]) -> list[ArmVerdict]:
+    """Each arm against the default: its reward is what is kept here, its guard-rail agreement.
+
+    Agreement of kept answers with the cloud is known where a shadow request was sent; an answer of
+    the cloud agrees with itself.
     """
-    found = list(values)
-    if not found:
-        return 0.0, 1.0
-    count = len(found)
-    variance = max(count / 4.0, 1.0)
-    # log(2) + log(1/delta) for both sides.
-    radius = 1.7 * math.sqrt(
-        variance * (math.log(math.log(2.0 * variance)) + 0.72 * math.log(10.4 / delta))
-    )
-    mean = sum(found) / count
-    return max(0.0, mean - radius / count), min(1.0, mean + radius / count)
+    compared = [row for row in rows if row.arm is not None and row.propensity]
+    least: dict[str, float] = {}
+    for row in compared:
+        name, drawn = row.arm or "", row.propensity or 1.0
+        least[name] = min(drawn, least.get(name, 1.0))
+    if len(least) < 2 or DEFAULT_ARM not in least:
+        return []
+    comparison = Comparison(least, DEFAULT_ARM)
+    for row in compared:
+        guard = 1.0 if row.is_escalated else row.agreement
+        kept = 0.0 if row.is_escalated else 1.0
+        comparison.update(row.arm or "", kept, guard=guard, propensity=row.propensity)
+    return [
+        ArmVerdict(one.arm, one.state, (one.reward.low, one.reward.high))
+        for one in comparison.verdicts()
+    ]
 
 
 def _arm(name: str, rows: Sequence[AnswerRow]) -> ArmSummary:
@@ -100,12 +129,12 @@ def _arm(name: str, rows: Sequence[AnswerRow]) -> ArmSummary:
         propensity=rows[-1].propensity or 0.0,
         num_answers=len(rows),
         escalated=_mean(escalated),
-        escalated_interval=confidence_sequence(escalated),
+        escalated_interval=interval_of(escalated),
         cost_usd=_mean([row.cost_usd for row in rows]),
         e2e_s=_mean([row.e2e_s for row in rows]),
         num_shadows=len(checked),
         agreement=_mean(checked) if checked else None,
-        agreement_interval=confidence_sequence(checked),
+        agreement_interval=interval_of(checked),
     )
 
 
@@ -116,7 +145,7 @@ def _shadows(model: str, task: str, outcomes: Sequence[ShadowOutcome]) -> Shadow
         task=task,
         count=len(outcomes),
         agreement=_mean(agreed),
-        interval=confidence_sequence(agreed),
+        interval=interval_of(agreed),
         cost_usd=sum(one.cost_usd for one in outcomes),
     )
 

@@ -60,6 +60,12 @@ SCHEMA = Schema(
             -- JSON, by name.
             features TEXT NOT NULL
         );
+        CREATE TABLE states (
+            name TEXT PRIMARY KEY,
+            changed_s REAL NOT NULL,
+            -- JSON.
+            value TEXT NOT NULL
+        );
         """,
     ),
 )
@@ -177,6 +183,42 @@ def _with_escalated(row: Row) -> Row:
 
 def _with_features(row: Row) -> Row:
     return (*row[:-1], json.loads(row[-1]))
+
+
+def write_state(folder: Path, name: str, value: str) -> None:
+    """Write down what is to be known after a restart.
+
+    Raises:
+        StoreError: it could not be written.
+    """
+    with _open(folder) as store, store.transaction() as rows:
+        rows.execute(
+            "INSERT INTO states (name, changed_s, value) VALUES (?, ?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET changed_s = excluded.changed_s,"
+            " value = excluded.value",
+            (name, time.time(), value),
+        )
+
+
+def read_state(folder: Path, name: str) -> str | None:
+    """What was written down under a name; None where nothing was.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    return dict(read_states(folder)).get(name)
+
+
+def read_states(folder: Path) -> list[tuple[str, str]]:
+    """Everything that was written down by name.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    if not (folder / OBSERVATIONS_FILE).exists():
+        return []
+    with _open(folder) as store, store.reading() as rows:
+        return [(row[0], row[1]) for row in rows.rows("SELECT name, value FROM states")]
 
 
 _PRUNE = "DELETE FROM {table} WHERE number <= (SELECT MAX(number) FROM {table}) - ?"

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from edge_llm.errors import RuntimeClosedError
 from edge_llm.routing.base import EscalationReason, Refusal
-from edge_llm.runtime.afterwards import Afterwards
+from edge_llm.runtime.afterwards import Afterwards, Given
 from edge_llm.runtime.arms import assign_arm
 from edge_llm.runtime.attempt import TierAttempt
 from edge_llm.runtime.chat_request import ChatRequest
@@ -20,9 +20,9 @@ from edge_llm.runtime.record import Ledger
 from edge_llm.runtime.second_look import SecondLook
 from edge_llm.runtime.starting import Starter
 from edge_llm.runtime.tier_set import TierSet
-from edge_llm.runtime.tiers import Tier
+from edge_llm.runtime.tiers import LocalTier, Tier
 from edge_llm.runtime.watch import DraftWatch
-from edge_llm.types import Chunk
+from edge_llm.types import Answer, Chunk
 
 DOUBTS = (EscalationReason.LOW_CONFIDENCE, EscalationReason.UNSURE)
 """Reasons that are a guess about the answer, and not a fault of it."""
@@ -112,17 +112,32 @@ class RequestState:
 
     def _end(self, answered: TierAttempt, last: Chunk) -> None:
         """Begin what is done behind an answer; returns at once."""
-        if self._afterwards is None or last.answer is None:
+        if last.answer is None:
             return
-        arm = self._ledger.arm
+        self._learn(last.answer)
+        if self._afterwards is None:
+            return
+        watch, arm = self._watches[answered], self._ledger.arm
         self._afterwards.begin(
-            self._tiers,
-            self._request,
-            answered,
-            last.answer,
-            propensity=None if arm is None else arm.propensity,
-            features=self._watches[answered].known_features(answered),
+            Given(
+                self._tiers,
+                self._request,
+                answered,
+                last.answer,
+                propensity=None if arm is None else arm.propensity,
+                features=watch.known_features(answered),
+                first_score=watch.first_score,
+            )
         )
+
+    def _learn(self, answer: Answer) -> None:
+        """Tell calibrations what drafts scored; where there is a shadow, it is told later."""
+        if self._afterwards is not None and self._afterwards.has_shadow(answer):
+            return
+        for attempt, watch in self._watches.items():
+            tier = self._tiers.tier(attempt.tier)
+            if isinstance(tier, LocalTier) and tier.adapting is not None:
+                tier.adapting.note(watch.first_score)
 
     async def _stop_all(self) -> None:
         for attempt in self._ledger.attempts:

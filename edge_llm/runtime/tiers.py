@@ -16,6 +16,7 @@ from edge_llm.cloud.types import TRUSTS, CloudRequest, Endpoint
 from edge_llm.errors import ContextLengthExceededError
 from edge_llm.routing.base import Need, TierFacts
 from edge_llm.routing.capability import LANGUAGE
+from edge_llm.runtime.adapting import Adapting
 from edge_llm.runtime.calibrations import NOT_CALIBRATED, FoundCalibration
 from edge_llm.runtime.chat_request import ChatRequest
 from edge_llm.runtime.local import LocalModel
@@ -36,6 +37,8 @@ class LocalTier:
     model: LocalModel
     languages: frozenset[str] | None = None
     calibration: FoundCalibration = NOT_CALIBRATED
+    adapting: Adapting | None = None
+    """What is learned of its calibration in use."""
     self_certainty: bool = False
     """Whether its calibration, or the configuration, asks for that measure."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge_llm.confidence.base import DraftState, Score
-from edge_llm.confidence.checkpoints import END, PROMPT, SECOND_LOOK, Checkpoint, passed
+from edge_llm.confidence.checkpoints import END, FIRST, PROMPT, SECOND_LOOK, Checkpoint, passed
 from edge_llm.confidence.features import FEATURE_NAMES, FeatureTracker
 from edge_llm.confidence.signals.unsure_token import UNSURE_TOKEN
 from edge_llm.confidence.verbalised import read_verbalised
@@ -62,6 +62,8 @@ class DraftWatch:
         self._num_tokens = 0
         self.score: Score | None = None
         """What was measured last."""
+        self.first_score: float | None = None
+        """The calibrated score at the first token, which every draft reaches."""
 
     @property
     def note(self) -> str | None:
@@ -101,6 +103,8 @@ class DraftWatch:
         if self._assessor is not None and not self._is_kept:
             score = self._assessor.assess(checkpoint, self.tracker, state)
             self.score = score or self.score
+            if checkpoint == FIRST and score is not None and score.is_calibrated:
+                self.first_score = score.value
             self._is_kept = score is not None and self._assessor.is_kept(score)
         return judge(self._facts(attempt, state), self._standards.rules)
 
@@ -119,7 +123,7 @@ class DraftWatch:
         transcript, is_over = attempt.transcript, attempt.is_over
         return DraftState(
             num_tokens=self._num_tokens,
-            prompt_tokens=attempt.usage.prompt_tokens,
+            prompt_tokens=attempt.prompt_tokens,
             finish_reason=transcript.finish_reason,
             is_empty=not (transcript.text.strip() or transcript.calls) if is_over else None,
             is_valid=self._is_valid(attempt) if is_over else None,

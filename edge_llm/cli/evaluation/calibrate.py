@@ -102,5 +102,6 @@ def _to_record(
     record["quality"] = asdict(found.quality)
     record["ece"] = found.ece
     record["brier"] = found.brier
+    record["length_bias"] = None if found.length is None else asdict(found.length)
     record["plots"] = [str(path) for path in drawn]
     return record

@@ -52,7 +52,7 @@ class RunOptions:
     journal: str | None = None
     save: str | None = None
     task: str = "default"
-    early: float = 0.02
+    early: float = 0.05
     """Share of what could be kept that may be given up before its end."""
 
     @property

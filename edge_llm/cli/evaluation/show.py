@@ -81,6 +81,9 @@ def _quality(found: Fitted) -> list[tuple[str, str]]:
         ("calibration error", f"{found.ece:.3f} (debiased, adaptive)"),
         ("Brier score", f"{found.brier:.3f}"),
     ]
+    if found.length is not None:
+        told = [_number(one) or "-" for one in (found.length.when_right, found.length.when_wrong)]
+        rows.append(("with length, right / wrong", f"{told[0]} / {told[1]} (rank correlation)"))
     rows += [(f"share for {level:.0%} of the gap", _percent(share))
              for level, share in quality.cpt.items()]  # fmt: skip
     rows += [(f"share for {level:.0%} of the cloud", _percent(share))

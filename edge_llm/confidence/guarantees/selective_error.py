@@ -25,6 +25,8 @@ RANK_SHARES = tuple(share / 10 for share in range(1, 11))
 _HEAD_START = 3
 """The first sequence begins where so many times the fewest labels are kept: one error is no end."""
 _MOST_LABELS = 1 << 24
+_EXPLAINED = 8
+"""Of the thresholds that were tried, so many are asked what would have let them pass."""
 
 
 class Tried(NamedTuple):
@@ -69,13 +71,14 @@ def explain(tried: list[Tried], sample: Sample, goal: SelectiveError) -> Infeasi
             labels_needed=_HEAD_START * fewest,
         )
     exact = sample.largest_weight == 1.0 and is_binary(sample.losses)
+    some = tried[:: math.ceil(len(tried) / _EXPLAINED)]
     best = min(tried, key=lambda one: one.errors / max(1, one.num_kept))
     accuracy = 1.0 - float(np.average(sample.losses[sample.kept(best.threshold)]))
     needed = min(
-        (found for one in tried if (found := _labels_needed(one, sample, exact)) is not None),
+        (found for one in some if (found := _labels_needed(one, sample, exact)) is not None),
         default=None,
     )
-    reachable = math.ceil(1000 * min(_level_reachable(one, goal, exact) for one in tried)) / 1000
+    reachable = math.ceil(1000 * min(_level_reachable(one, goal, exact) for one in some)) / 1000
     if needed is None:
         advice = [
             "more labels would not help: bring a signal that tells right from wrong better, or a "

@@ -107,11 +107,11 @@ class Run:
 
     async def _answer(self, side: Side, example: Example, gate: asyncio.Semaphore) -> None:
         if example.key not in side.answers:
-            async with gate:
+            async with gate:  # held until it is on the disk: no more can be lost than are asked
                 said = None if self._stopped else await self._ask(side, example)
-            if said is None:
-                return
-            await asyncio.to_thread(self._journal.put, side.asked, example.key, said)
+                if said is None:
+                    return
+                await asyncio.to_thread(self._journal.put, side.asked, example.key, said)
             side.answers[example.key] = said
         self._progress(side.name)
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -138,5 +140,7 @@ def test_saved_tokens_need_tokens_and_escalated_requests(
         features=held_out.features,
         local_correct=held_out.local_correct,
     )
+    unknown = replace(held_out, spent_tokens={})
+    assert saved_tokens(found.policy, done, unknown) == 0.0
     with pytest.raises(CalibrationDataError, match="local_tokens"):
         saved_tokens(found.policy, done, without)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from edge_llm.evaluate.replay.run import Purse, Run, grade_all, record
 from edge_llm.evaluate.replay.session import Session, open_session
 from tests.support.cloud_server import CloudServer
 from tests.support.hybrid import LOCAL, DoubtfulBackend, cloud
-from tests.support.runtimes import local_model
+from tests.support.runtimes import SpokenBackend, local_model
+from tests.support.serving import served
 
 RIGHT = "say From the cloud.\nfinish stop\nusage 9 3\ndone"
 PRICES = {"input_usd": 1000.0, "output_usd": 1000.0}
@@ -81,6 +83,43 @@ def test_both_tiers_are_asked_graded_and_recorded_with_features(tmp_path: Path) 
         assert outcomes.checkpoints == ("first", "8", "end")
         assert outcomes.cloud_cost_usd is not None
         assert len(outcomes) == 5
+
+    asyncio.run(main())
+
+
+def test_our_own_server_is_a_cloud_like_any_other(tmp_path: Path) -> None:
+    async def main(url: str) -> list[Said]:
+        tiers = [LOCAL, {"name": "cloud", "base_url": f"{url}/v1", "model": "fake"}]
+        config = load_config({"tiers": tiers, "privacy": {"label": "allow"}})
+        backend = DoubtfulBackend("I do not know")
+        loaded = open_session(config, Manner(max_tokens=64), lambda _: local_model(backend))
+        with open_journal(tmp_path / "j.sqlite") as journal:
+            async with loaded as opened:
+                await answer(opened, journal)
+                return list(journal.answers(opened.cloud_key("cloud")).values())
+
+    with served(SpokenBackend("From the cloud.")) as url:
+        said = asyncio.run(main(url))
+
+    assert [one.text for one in said] == ["From the cloud."] * 5
+    assert all(one.ttft_s is not None and one.completion_tokens for one in said)
+
+
+def test_the_cloud_can_judge_both_tiers_with_a_rubric(tmp_path: Path) -> None:
+    rubric = replace(QUESTIONS[0], grader=None, rubric="says where it is from")
+
+    async def main() -> None:
+        verdict = 'say {\\"score\\": 0.25}\nfinish stop\nusage 9 3\ndone'
+        with CloudServer(verdict) as server, open_journal(tmp_path / "j.sqlite") as journal:
+            async with session(server, prices=PRICES) as opened:
+                judge = opened.judge("cloud", None)
+                purse = Purse()
+                answers = {rubric.key: Said("here")}
+                for _ in range(2):
+                    grades = await grade_all(journal, [rubric], answers, judge, purse=purse)
+            assert grades == {rubric.id: 0.25}
+            assert len(server.requests) == 1
+            assert purse.spent_usd == pytest.approx(0.012)
 
     asyncio.run(main())
 
