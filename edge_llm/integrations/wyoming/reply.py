@@ -41,6 +41,7 @@ _SPOKEN_ERRORS = {
     "budget_exceeded": "My budget for questions like this is used up.",
     "offline": "I cannot reach anybody who knows that.",
     "no_route": "I cannot answer that here.",
+    "privacy": "I cannot answer that here.",
 }
 
 

@@ -58,15 +58,24 @@ async def serve_wyoming(
     if agent.settings.zeroconf_name is not None:
         check_announcement(agent.settings.zeroconf_name, address)
     stop = stop or asyncio.Event()
+    try:
+        await _serve(agent, address, stop, on_ready or _nobody)
+    finally:
+        await agent.asker.close()
+
+
+async def _serve(
+    agent: Agent, address: Address, stop: asyncio.Event, on_ready: Callable[[str], None]
+) -> None:
     if address.kind == "stdio":
-        await llm.open()
+        await agent.llm.open()
         await _serve_stdio(agent, stop, on_ready)
         return
     # First of all, so that a client that comes while the model is loaded waits.
     bound, became = listen(address)
     try:
-        await llm.open()
-        await _serve_socket(agent, bound, stop, lambda: _tell(on_ready, became))
+        await agent.llm.open()
+        await _serve_socket(agent, bound, stop, lambda: on_ready(became))
     finally:
         bound.close()
         _clean_up(address)
@@ -98,14 +107,12 @@ def _announcement(
     return announced(name, host, port)
 
 
-async def _serve_stdio(
-    agent: Agent, stop: asyncio.Event, on_ready: Callable[[str], None] | None
-) -> None:
+async def _serve_stdio(agent: Agent, stop: asyncio.Event, on_ready: Callable[[str], None]) -> None:
     with stdio_socket() as both:
         clients = Clients(agent)
         limit = agent.settings.max_data_bytes
         reader, writer = await asyncio.open_unix_connection(sock=both, limit=limit)
-        _tell(on_ready, "stdio://")
+        on_ready("stdio://")
         serving = asyncio.ensure_future(clients.serve(reader, writer, ends_with_input=False))
         stopping = asyncio.ensure_future(stop.wait())
         try:
@@ -192,9 +199,8 @@ async def _close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         writer.transport.abort()
 
 
-def _tell(on_ready: Callable[[str], None] | None, uri: str) -> None:
-    if on_ready is not None:
-        on_ready(uri)
+def _nobody(uri: str) -> None:
+    """Who need not be told where it listens."""
 
 
 def _clean_up(address: Address) -> None:

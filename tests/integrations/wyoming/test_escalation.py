@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Any
+from unittest import mock
 
 from wyoming.intent import Intent
 
 from edge_llm.integrations.wyoming.settings import VoiceSettings
+from edge_llm.routing.base import HealthFacts
+from edge_llm.runtime.async_llm import AsyncEdgeLLM
 from tests.support.cloud_server import CloudServer
-from tests.support.hybrid import DoubtfulBackend, hybrid_async
+from tests.support.hybrid import LOCAL, DoubtfulBackend, cloud, hybrid_async
 from tests.support.voicing import ask, types, voicing
 
 OWN = VoiceSettings(intents="own")
@@ -95,3 +98,25 @@ def test_a_call_of_no_intent_is_not_passed_on() -> None:
     events, _ = run("hm", script, backend=unsure())
 
     assert types(events) == ["not-handled"]
+
+
+def test_the_built_in_model_keeps_what_it_knows_and_passes_on_what_not() -> None:
+    async def talk() -> tuple[list[Any], list[Any], int]:
+        with (
+            CloudServer(CLOUD_TEXT) as server,
+            mock.patch("edge_llm.runtime.health.read_health", return_value=HealthFacts()),
+        ):
+            tiers = [LOCAL, cloud(server)]
+            async with (
+                AsyncEdgeLLM(tiers=tiers, privacy={"label": "allow"}) as llm,
+                voicing(llm) as uri,
+            ):
+                home = await ask(uri, "turn on the kitchen lights")
+                assert server.requests == []
+                return home, await ask(uri, "who wrote Hamlet?"), len(server.requests)
+
+    home, world, asked = asyncio.run(talk())
+
+    assert types(home) == ["intent"]
+    assert world[-2].data["text"] == "From the cloud."
+    assert asked == 1
