@@ -167,8 +167,12 @@ class AsyncRemoteEdgeLLM(AsyncEdgeLLM):
     async def close(self) -> None:
         """As `close_blocking`; a second call is harmless."""
         self._closed = True
-        await self._client.close()
+        await self.close_connections()
         self.close_blocking()
+
+    async def close_connections(self) -> None:
+        """Close what this event loop keeps open to the server."""
+        await self._client.close()
 
     async def _deferred(self) -> DeferredQueue:
         self._not_remote("the queue of deferred requests")
