@@ -15,6 +15,7 @@ from edge_llm.backends.fake import FakeBackend, fake_capabilities
 from edge_llm.engine.engine import Engine
 from edge_llm.engine.inprocess import InProcessHost
 from edge_llm.engine.loop import EngineLoop
+from edge_llm.hub.resolve import resolve_model
 from edge_llm.prompt.byte_tokenizer import ByteTokenizer
 from edge_llm.prompt.calls.base import ParsedToolCall
 from edge_llm.prompt.calls.registry import GENERIC
@@ -84,7 +85,8 @@ def local_model(backend: FakeBackend, template: str | None = None) -> LocalModel
     """A `LocalModel` on an engine thread of its own."""
     loop = EngineLoop(lambda: Engine(backend))
     loop.open()
-    return LocalModel(InProcessHost("fake", backend, loop, template))
+    host = InProcessHost("fake", backend, loop, template)
+    return LocalModel(host, resolve_model("builtin"))
 
 
 def local_tiers(backend: FakeBackend) -> TierSet:
