@@ -21,6 +21,7 @@ from edge_llm.prompt.tool_turns import (
     one_call_a_turn,
     results_as_user,
     short_ids,
+    thoughts_under,
     tools_beside_system,
     tools_in_system,
 )
@@ -57,6 +58,8 @@ class ToolPlaces:
                 prepared = short_ids(prepared)
             if self.format.max_calls == 1:
                 prepared = one_call_a_turn(prepared)
+            if self.format.thoughts_key:
+                prepared = thoughts_under(prepared, self.format.thoughts_key)
             if not self.writes_results:
                 prepared = results_as_user(prepared)
         if tools and self.place == "system text":

@@ -142,6 +142,35 @@ def test_what_a_family_writes_it_reads_whatever_the_arguments(
     assert read(format, text, size=size) == [call]
 
 
+def joined(segments: list[Segment]) -> list[Segment]:
+    """Neighbouring pieces of one kind as one."""
+    found: list[Segment] = []
+    for one in segments:
+        last = found[-1] if found else None
+        if isinstance(one, TextDelta) and isinstance(last, TextDelta):
+            found[-1] = TextDelta(last.text + one.text)
+        elif isinstance(one, ReasoningDelta) and isinstance(last, ReasoningDelta):
+            found[-1] = ReasoningDelta(last.text + one.text)
+        else:
+            found.append(one)
+    return found
+
+
+@formats
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_where_an_answer_is_cut_makes_no_difference(format: CallFormat, data: Any) -> None:
+    layout = format.layout
+    call = written(format, ParsedToolCall("get_time", {}))
+    marks = [*layout.opens, *format.silent, *format.markers, layout.close_after(layout.opens[0])]
+    parts = [*marks, call, call[: len(call) // 2], THINK.open, THINK.close, "a", " ", "\n",
+             '"', "{", "}", "get_time", "é", "("]  # fmt: skip
+    text = "".join(data.draw(st.lists(st.sampled_from(parts), max_size=9)))
+    size = data.draw(st.integers(1, 20))
+
+    assert joined(read(format, text, size=size)) == joined(read(format, text, size=10**6))
+
+
 NASTY = [
     "</tool_call>", "<tool_call>", '"}', "'", "\\", '\\"', "\n\n", "]", "[TOOL_CALLS]",
     "<|im_end|>", "</parameter_>",

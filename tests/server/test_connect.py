@@ -86,7 +86,7 @@ def test_tool_calls_come_as_calls() -> None:
     ]
 
     with served(SpokenBackend(calls, chat_template=template)) as url, edge_llm.connect(url) as llm:
-        chunks = list(llm.stream("hello", tools=tools))
+        chunks = list(llm.stream("hello", tools=tools, tool_choice="required"))
 
     answer = chunks[-1].answer
     assert answer is not None

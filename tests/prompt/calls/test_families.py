@@ -156,3 +156,26 @@ def test_results_without_ids_are_those_of_the_calls_in_order() -> None:
 
     assert "up:result 0" in text
     assert "down:result 1" in text
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '<|python_tag|>{"name": "set", "parameters": {"a": 1, "b": "x"}}',
+        '<|python_tag|>set.call(a=1, b="x")',
+        '{"type": "function", "name": "set", "parameters": {"a": 1, "b": "x"}}',
+    ],
+)
+def test_the_other_ways_of_llama_are_calls_too(answer: str) -> None:
+    case = next(one for one in CASES if one.format == "llama3")
+
+    assert read(case, answer, 3) == [SET]
+
+
+def test_the_thoughts_of_a_turn_that_called_reach_gpt_oss() -> None:
+    case = next(one for one in CASES if one.format == "harmony")
+    template = case.template.replace("{{ m.content }}", "{{ m.thinking }}{{ m.content }}", 1)
+    made = PromptEncoder(ByteTokenizer(), ChatTemplate(template, bos_token="", eos_token=""))
+    thought = {**CONVERSATION[1], "reasoning_content": "Hm."}
+
+    assert "Hm. to=functions.set" in made.encode([CONVERSATION[0], thought]).text
