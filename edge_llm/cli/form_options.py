@@ -37,7 +37,7 @@ def form_options(
     response_format: dict[str, Any] | None = None
     if json_schema is not None:
         name = Path(json_schema).stem
-        described = {"name": name, "schema": _read_json(json_schema)}
+        described = {"name": name, "schema": read_json("--json-schema", json_schema)}
         response_format = {"type": "json_schema", "json_schema": described}
     return {
         "response_format": response_format,
@@ -56,10 +56,15 @@ def _read(option: str, path: str) -> str:
         raise InvalidParameterError(f"{option} {path}: it is no text") from exc
 
 
-def _read_json(path: str) -> Any:
+def read_json(option: str, path: str) -> Any:
+    """The JSON in a file.
+
+    Raises:
+        InvalidParameterError: it cannot be read, or holds none.
+    """
     try:
-        return json.loads(_read("--json-schema", path))
+        return json.loads(_read(option, path))
     except (ValueError, RecursionError) as exc:
         if isinstance(exc, InvalidParameterError):
             raise
-        raise InvalidParameterError(f"--json-schema {path}: it is no JSON: {exc}") from exc
+        raise InvalidParameterError(f"{option} {path}: it is no JSON: {exc}") from exc

@@ -15,6 +15,7 @@ from edge_llm.cli.files import quantize, redact
 from edge_llm.cli.form_options import Choices, GrammarFile, JSONSchemaFile, Regex, form_options
 from edge_llm.cli.machine import doctor, report
 from edge_llm.cli.models import models_app, pull
+from edge_llm.cli.tool_options import Choice, Parallel, ThinkingBudget, ToolsFile, tool_options
 from edge_llm.errors import ConfigError, EdgeLLMError, InvalidParameterError, ModelError
 
 EXIT_USAGE = 2
@@ -184,6 +185,10 @@ def chat(  # noqa: PLR0913 — one parameter is one option of the command line
     regex: Regex = None,
     choices: Choices = None,
     grammar: GrammarFile = None,
+    tools: ToolsFile = None,
+    tool_choice: Choice = None,
+    parallel_tool_calls: Parallel = None,
+    thinking_budget: ThinkingBudget = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Say afterwards who answered, why, at what cost.")
     ] = False,
@@ -227,7 +232,9 @@ def chat(  # noqa: PLR0913 — one parameter is one option of the command line
         "top_p": top_p,
         "seed": seed,
         "system": system,
+        "thinking_budget": thinking_budget,
         **form_options(json_schema, regex, choices, grammar),
+        **tool_options(tools, tool_choice, parallel_tool_calls),
     }
     command.run(
         prompt,

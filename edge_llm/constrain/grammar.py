@@ -141,3 +141,15 @@ Grammar: TypeAlias = (
 
 Part: TypeAlias = str | Grammar
 """What a grammar is put together from."""
+
+
+def begins_freely(part: Part) -> bool:
+    """Whether an answer begins with any text at all, so that a space before it means nothing."""
+    match part:
+        case FreeText() | Until() | Triggered():
+            return True
+        case Concat():
+            return bool(part.parts) and begins_freely(part.parts[0])
+        case Either():
+            return all(begins_freely(option) for option in part.options)
+    return False

@@ -62,7 +62,7 @@ class EngineLoop:
         self._commands: deque[tuple[Command, SubmittedRequest]] = deque()
         self._handles: dict[int, SubmittedRequest] = {}
         self._compiling: set[SubmittedRequest] = set()
-        self._compilers = ThreadPoolExecutor(1, thread_name_prefix="edge-llm-grammar")
+        self._compilers = ThreadPoolExecutor(2, thread_name_prefix="edge-llm-grammar")
         """A grammar may take as long as many tokens, and others are speaking."""
         self._wake = threading.Condition()
         self._closing = False

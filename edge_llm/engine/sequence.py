@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from edge_llm.constrain.grammar import begins_freely
 from edge_llm.engine.guide import Guide
 from edge_llm.engine.prefix_cache import PrefixMatch
 from edge_llm.engine.request import EngineRequest
@@ -90,7 +91,9 @@ def create_sequence(
         request=request,
         sampler=Sampler(request.params, request.token_ids),
         detokenizer=Detokenizer(
-            tokenizer, keep=request.visible_tokens, drops_space=request.grammar is None
+            tokenizer,
+            keep=request.visible_tokens,
+            drops_space=request.grammar is None or begins_freely(request.grammar),
         ),
         stop=StopStrings(request.params.stop),
         guide=guide,

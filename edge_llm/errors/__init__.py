@@ -478,8 +478,11 @@ class RunLimitExceededError(EdgeLLMError):
     code = "run_limit"
     status_code = 429
 
-    def __init__(self, message: str, *, limit: str, result: object = None) -> None:
-        super().__init__(message, hint=f"raise {limit}, or look at `result` for what was done")
+    def __init__(
+        self, message: str, *, hint: str | None = None, limit: str = "", result: object = None
+    ) -> None:
+        wider = f"raise {limit}, or look at `result` for what was done"
+        super().__init__(message, hint=hint or wider)
         self.limit = limit
         """`max_turns`, `max_total_tokens`, `max_usd` or `deadline_s`."""
         self.result = result

@@ -60,6 +60,17 @@ class _State(Enum):
     """In a section that turned out to be no call, up to its end."""
 
 
+class _Markers:
+    """The markers that count at one place of an answer."""
+
+    def __init__(self, texts: tuple[str, ...], more_held: tuple[str, ...] = ()) -> None:
+        """`more_held`: what text may still become although it counts as no marker."""
+        self.texts = texts
+        self.held = texts + more_held
+        self.longest = max(map(len, self.held))
+        self.firsts = frozenset(text[0] for text in self.held)
+
+
 class OutputParser:
     """Splits one answer. Holds back only what may still turn out to be a marker.
 
@@ -96,6 +107,7 @@ class OutputParser:
         self._section = ""  # what came since the marker
         self._held: list[CallPiece] = []
         self._reader: CallReader | None = None
+        self._places: dict[tuple[bool, bool], _Markers] = {}
         self._anywhere = tuple(o for o in format.layout.opens if o not in format.start_opens)
         self.has_unfinished_call = False
         """Whether the answer ended in the middle of a call."""
@@ -137,7 +149,8 @@ class OutputParser:
         if self._state is _State.REASONING and self._at_start:
             self._skip_repeated_open()
         hold = self._hold_from()
-        found = self._next_marker(hold)
+        is_plain = self._markers().firsts.isdisjoint(self._buffer)
+        found = None if is_plain else self._next_marker(hold)
         end = found[0] if found else len(self._buffer[:hold].rstrip())
         self._emit(self._buffer[:end], segments, before_marker=found is not None)
         if found is None:
@@ -165,15 +178,22 @@ class OutputParser:
         while (text := self._buffer.lstrip()).startswith(marker):
             self._buffer = text[len(marker) :]
 
-    def _markers(self) -> tuple[str, ...]:
-        format = self._format
-        if self._state is _State.REASONING:
-            return (self._reasoning.close,)
-        markers = (*self._anywhere, *format.silent)
-        if self._at_start:
-            markers += (self._reasoning.open,)
-            markers += format.start_opens if self._tools else ()
-        return markers
+    def _markers(self) -> _Markers:
+        """Those that count here."""
+        place = (self._state is _State.REASONING, self._at_start)
+        found = self._places.get(place)
+        if found is None:
+            found = self._places[place] = self._find_markers(*place)
+        return found
+
+    def _find_markers(self, is_reasoning: bool, at_start: bool) -> _Markers:
+        reasoning = self._reasoning
+        if is_reasoning:
+            return _Markers((reasoning.close,), (reasoning.open,) if at_start else ())
+        markers = (*self._anywhere, *self._format.silent)
+        if at_start:
+            markers += (reasoning.open, *(self._format.start_opens if self._tools else ()))
+        return _Markers(markers)
 
     def _next_marker(self, hold: int) -> tuple[int, str] | None:
         """Where the next marker starts, and which it is; none from `hold` on."""
@@ -193,7 +213,7 @@ class OutputParser:
         return self._format.silent
 
     def _hits(self) -> Iterable[tuple[int, str]]:
-        for marker in self._markers():
+        for marker in self._markers().texts:
             at = self._buffer.find(marker)
             if at >= 0:
                 yield at, marker
@@ -203,14 +223,12 @@ class OutputParser:
         if self._is_final:
             return len(self._buffer) + 1
         markers = self._markers()
-        if self._state is _State.REASONING and self._at_start:
-            markers += (self._reasoning.open,)
         text, end = self._buffer, len(self._buffer)
-        longest = max(map(len, markers)) - 1
-        for start in range(max(0, end - longest), end):
-            tail = text[start:]
-            if any(len(m) > len(tail) and m.startswith(tail) for m in markers):
-                return start
+        for start in range(max(0, end - markers.longest + 1), end):
+            if text[start] in markers.firsts:
+                tail = text[start:]
+                if any(len(m) > len(tail) and m.startswith(tail) for m in markers.held):
+                    return start
         return end + 1
 
     def _emit(self, text: str, segments: list[Segment], *, before_marker: bool) -> None:

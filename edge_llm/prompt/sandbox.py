@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, NoReturn
@@ -30,6 +30,7 @@ MAX_STEPS = 2_000_000
 MAX_CHARS = 32_000_000
 """Characters written in one rendering, those of macros and of intermediate strings included."""
 _MAX_EXPONENT = 64
+_PRIVATE = re.compile("[\ue000-\uf8ff]")
 
 TEMPLATE_FAILURES = (
     TemplateError,
@@ -270,6 +271,7 @@ def _create_environment() -> _Environment:
         finalize=_count_output,
     )
     environment.filters["tojson"] = _tojson
+    environment.filters["dictsort"] = _dictsort
     environment.filters["_bounded"] = _bounded
     environment.filters["_concat"] = _concat
     for name in ("center", "format"):  # their width is a number without bound
@@ -345,6 +347,26 @@ def _listed(value: object) -> list[Any]:
     if isinstance(value, Iterator):
         return list(value)
     raise TypeError(f"{type(value).__name__!r} is not JSON")
+
+
+def _dictsort(
+    value: Mapping[Any, Any],
+    case_sensitive: bool = False,
+    by: str = "key",
+    reverse: bool = False,
+) -> list[tuple[Any, Any]]:
+    """As Jinja's own, but blind to private-use characters: those of the shield are some."""
+    if by not in ("key", "value"):
+        raise SecurityError("dictsort sorts by key or by value")
+
+    def sort_key(pair: tuple[Any, Any]) -> Any:
+        item = pair[0] if by == "key" else pair[1]
+        if not isinstance(item, str):
+            return item
+        plain = _PRIVATE.sub("", item)
+        return plain if case_sensitive else plain.lower()
+
+    return sorted(value.items(), key=sort_key, reverse=reverse)
 
 
 def _raise_exception(message: object) -> NoReturn:

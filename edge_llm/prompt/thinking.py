@@ -72,8 +72,7 @@ def thinking_close(encoder: PromptEncoder) -> tuple[int, ...] | None:
     partitioner = Partitioner(tokenizer.special_tokens)
     marker = partitioner.split(reasoning.close)
     has_token = len(marker) == 1 and isinstance(marker[0], SpecialToken)
-    head = reasoning.open.partition("\n")[0]
-    if head not in encoder.template.source and not (has_token and reasoning is THINK):
+    if reasoning.mark not in encoder.template.source and not (has_token and reasoning is THINK):
         return None
     ids = tokenizer.encode_inner(_CLOSING_WORDS)
     for part in partitioner.split(reasoning.close) + partitioner.split(reasoning.after):

@@ -13,7 +13,7 @@ from edge_llm.prompt.calls.base import CallFormat
 from edge_llm.prompt.calls.probe import ARGUMENTS, NAME
 from edge_llm.prompt.calls.registry import GENERIC
 from edge_llm.prompt.chat_template import ChatTemplate
-from edge_llm.prompt.messages import Message
+from edge_llm.prompt.messages import JsonObject, Message
 from edge_llm.prompt.tool_turns import (
     SHORT_ID_LENGTH,
     calls_as_text,
@@ -21,6 +21,7 @@ from edge_llm.prompt.tool_turns import (
     one_call_a_turn,
     results_as_user,
     short_ids,
+    thoughts_under,
     tools_beside_system,
     tools_in_system,
 )
@@ -57,6 +58,8 @@ class ToolPlaces:
                 prepared = short_ids(prepared)
             if self.format.max_calls == 1:
                 prepared = one_call_a_turn(prepared)
+            if self.format.thoughts_key:
+                prepared = thoughts_under(prepared, self.format.thoughts_key)
             if not self.writes_results:
                 prepared = results_as_user(prepared)
         if tools and self.place == "system text":
@@ -110,7 +113,7 @@ def _writes_results(template: ChatTemplate, format: CallFormat, writes_calls: bo
 def _writes(template: ChatTemplate, turns: Sequence[Message], text: str) -> bool | None:
     """Whether the template writes the text of these turns; None where it fails at them."""
     found: bool | None = None
-    for arguments in (ARGUMENTS, json.dumps(ARGUMENTS)):
+    for arguments in (JsonObject(ARGUMENTS), json.dumps(ARGUMENTS)):
         given = [_called(arguments) if turn.get("tool_calls") else turn for turn in turns]
         with contextlib.suppress(ChatTemplateError):
             if text in template.render([{"role": "user", "content": "q7"}, *given]):

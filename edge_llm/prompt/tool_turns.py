@@ -106,6 +106,16 @@ def _paired(message: Message, results: Sequence[Message]) -> Iterator[Message]:
     yield from left
 
 
+def thoughts_under(messages: Sequence[Message], key: str) -> list[Message]:
+    """The thoughts of turns that only call under another key as well."""
+    return [
+        {**message, key: message["reasoning_content"]}
+        if message.get("tool_calls") and message.get("reasoning_content") and not message["content"]
+        else message
+        for message in messages
+    ]
+
+
 def calls_as_text(messages: Sequence[Message], layout: Layout) -> list[Message]:
     """Calls written into the content, for a template that would leave them out."""
     return [

@@ -74,6 +74,8 @@ class TierFacts:
     context_length: int | None = None
     """Tokens of prompt and answer together; None where nobody said."""
     capabilities: frozenset[Need] = frozenset()
+    poor_at: frozenset[Need] = frozenset()
+    """Capabilities that it was not made for: a better tier has the request where there is one."""
     lacks: Mapping[Need, str] = field(default_factory=lambda: MappingProxyType({}))
     """Why it cannot do for this request what it can do for others."""
     languages: frozenset[str] | None = None

@@ -23,6 +23,8 @@ class CapabilityPolicy:
                 return Refusal(EscalationReason.CAPABILITY, signal=f"{need}: {tier.lacks[need]}")
             if not _meets(tier, need):
                 return Refusal(EscalationReason.CAPABILITY, 0.0, 1.0, need)
+        for need in sorted(request.needs & tier.poor_at):
+            return Refusal(EscalationReason.CAPABILITY, 0.5, 1.0, need, is_hard=False)
         return None
 
 

@@ -14,7 +14,6 @@ from edge_llm.cloud.failover import CloudTier
 from edge_llm.cloud.gate import host_of
 from edge_llm.cloud.pricing import estimate_prompt_tokens, worst_case_usd
 from edge_llm.cloud.types import TRUSTS, CloudRequest, Endpoint
-from edge_llm.engine.host import ModelFacts
 from edge_llm.errors import ContextLengthExceededError
 from edge_llm.routing.base import Need, TierFacts
 from edge_llm.routing.capability import LANGUAGE
@@ -23,7 +22,7 @@ from edge_llm.runtime.local import LocalModel
 from edge_llm.runtime.prepare import Prepared, prepare, prepare_passages
 from edge_llm.types import Message
 
-LOCAL_CAPABILITIES = frozenset({"logprobs", "json_schema", "grammar"})
+LOCAL_CAPABILITIES = frozenset({"logprobs", "json_schema", "grammar", "tools"})
 
 MAX_ANSWER_TOKENS = 4096
 """Reserved for an answer whose length nobody bounded."""
@@ -125,7 +124,8 @@ class TierBook:
             tier.name,
             prompt_tokens=self._count(tier),
             context_length=tier.model.facts.max_model_len,
-            capabilities=local_capabilities(tier.model.facts),
+            capabilities=LOCAL_CAPABILITIES,
+            poor_at=frozenset() if tier.model.facts.supports_tools else frozenset({"tools"}),
             lacks=self._lacks,
             languages=tier.languages,
             expected_s=expected_s,
@@ -141,7 +141,7 @@ class TierBook:
         return {form.need: objection.message}
 
     def _count(self, tier: LocalTier) -> int:
-        if not _can(tier, self._request.needs):
+        if not _can(self._request.needs):
             return 0  # its template has no place for what is asked; another rule refuses it
         try:
             return len(self.prepared(tier).request.token_ids)
@@ -183,11 +183,6 @@ class TierBook:
         )
 
 
-def local_capabilities(facts: ModelFacts) -> frozenset[Need]:
-    """What a local model can do."""
-    return LOCAL_CAPABILITIES | {"tools"} if facts.supports_tools else LOCAL_CAPABILITIES
-
-
 def capabilities(endpoint: Endpoint) -> Iterator[Need]:
     """What an endpoint's model can do, as its owner declared."""
     for need in ("tools", "json_schema", "grammar", "vision", "logprobs"):
@@ -212,9 +207,8 @@ def estimate_bytes(request: ChatRequest, more: Sequence[Message] = ()) -> int:
     return len(json.dumps(parts, default=str)) + 512
 
 
-def _can(tier: LocalTier, needs: frozenset[Need]) -> bool:
-    known = local_capabilities(tier.model.facts)
-    return all(need in known or need.startswith(LANGUAGE) for need in needs)
+def _can(needs: frozenset[Need]) -> bool:
+    return all(need in LOCAL_CAPABILITIES or need.startswith(LANGUAGE) for need in needs)
 
 
 def _longest(endpoints: Sequence[Endpoint]) -> int | None:

@@ -439,3 +439,31 @@ def test_forced_tokens_one_at_a_time_are_the_same_as_together(
     assert [i for i in one_by_one.token_ids if i not in ends] == [
         i for i in together.token_ids if i not in ends
     ]
+
+
+class Spaced(ByteTokenizer):
+    """Writes a space before every text, as SentencePiece does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.adds_space_prefix = True
+
+
+@pytest.mark.parametrize(
+    ("grammar", "text"),
+    [
+        (None, "hello"),
+        (Triggered((CALL,)), "hello"),
+        (Concat((Until(Marker("</think>")), JsonSchema(LAMP))), "hello"),
+        (Regex(" hell.*"), " hello"),
+        (Choice((" hello",)), " hello"),
+    ],
+)
+def test_a_space_that_the_tokenizer_adds_is_no_part_of_an_answer_unless_its_grammar_says_so(
+    grammar: Grammar | None, text: str
+) -> None:
+    engine = Engine(FakeBackend(wants(" hello"), tokenizer=Spaced()))
+
+    (outcome,) = run(engine, replace(request(JsonObject(), stop=("o",)), grammar=grammar))
+
+    assert outcome.text == text.removesuffix("o")

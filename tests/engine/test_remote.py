@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from edge_llm.config import EdgeConfig
+from edge_llm.constrain.grammar import JsonSchema
 from edge_llm.engine.host import HostSettings
 from edge_llm.engine.remote import RemoteHost, open_remote
 from edge_llm.engine.request import EngineRequest, SequenceEvent
@@ -27,11 +29,13 @@ from edge_llm.errors import (
     ContextLengthExceededError,
     DeadlineExceededError,
     EngineCrashedError,
+    GrammarTooLargeError,
     InvalidParameterError,
     ModelFormatError,
     RefusedRequestError,
     RequestAbortedError,
     RuntimeClosedError,
+    UnsupportedSchemaError,
 )
 from edge_llm.hub.resolve import ModelLocation
 from edge_llm.types import SamplingParams
@@ -381,3 +385,39 @@ def test_under_random_kills_every_request_ends_exactly_once() -> None:
         assert all(e.finish_reason == "length" or isinstance(e.error, allowed) for e in ends)
         assert host.supervisor.num_deaths >= 1
         assert ask(host, b"after all").finish_reason == "length"
+
+
+def test_an_answer_keeps_to_its_grammar_in_another_process(shared: RemoteHost) -> None:
+    inbox = Inbox()
+    schema = {"type": "object", "properties": {"b": {"const": 1}, "a": {"enum": [2, 3]}},
+              "required": ["a", "b"], "additionalProperties": False}  # fmt: skip
+
+    shared.submit(replace(request(b"hello", 40), grammar=JsonSchema(schema)), inbox)
+    events = [inbox.next()]
+    while not events[-1].is_last:
+        events.append(inbox.next())
+
+    assert "".join(event.text for event in events) in ('{"b":1,"a":2}', '{"b":1,"a":3}')
+    assert events[-1].fits_grammar is True
+
+
+def test_a_grammar_that_the_worker_cannot_use_is_refused_there(shared: RemoteHost) -> None:
+    inbox = Inbox()
+
+    shared.submit(replace(request(b"hello"), grammar=JsonSchema({"not": {}}, strict=True)), inbox)
+
+    error = inbox.last().error
+    assert isinstance(error, UnsupportedSchemaError)
+    assert (error.path, error.keyword) == ("#/not", "not")
+
+
+def test_a_grammar_that_cannot_cross_to_the_worker_is_refused_here(shared: RemoteHost) -> None:
+    schema: dict[str, Any] = {}
+    for _ in range(5000):
+        schema = {"items": schema}
+    inbox = Inbox()
+
+    shared.submit(replace(request(b"hello"), grammar=JsonSchema(schema)), inbox)
+
+    assert isinstance(inbox.last().error, GrammarTooLargeError)
+    assert ask(shared, b"hello").finish_reason == "length"

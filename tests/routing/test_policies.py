@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -54,6 +55,12 @@ def soft(
 
 R = EscalationReason
 REFUSED: list[tuple[RoutingPolicy, RoutingFacts, TierFacts, Refusal]] = [
+    (
+        CapabilityPolicy(),
+        facts(needs={"tools"}),
+        replace(LOCAL, capabilities=frozenset({"tools"}), poor_at=frozenset({"tools"})),
+        soft(R.CAPABILITY, 0.5, 1.0, "tools"),
+    ),
     (
         ContextLengthPolicy(),
         facts(max_tokens=29),

@@ -131,3 +131,33 @@ def test_closing_while_other_threads_tokenise_ends_them_and_not_the_process() ->
     )
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "3\n", "")
+
+
+def HassTurnOn(
+    name: str = "", area: str = "", floor: str = "", domain: str = "", device_class: str = ""
+) -> str:
+    """Turn something on."""
+    return "done"
+
+
+def HassTurnOff(
+    name: str = "", area: str = "", floor: str = "", domain: str = "", device_class: str = ""
+) -> str:
+    """Turn something off."""
+    return "done"
+
+
+def test_the_built_in_model_runs_functions_and_says_that_it_is_done() -> None:
+    with edge_llm.load() as llm:
+        on = llm.run("turn on the kitchen lights", [HassTurnOn, HassTurnOff], temperature=0.0)
+        off = llm.run(
+            "turn the lights off in the attic", [HassTurnOn, HassTurnOff], temperature=0.0
+        )
+
+    calls = [result.call for result in (*on.results, *off.results)]
+    assert [(call.name, call.arguments["area"]) for call in calls] == [
+        ("HassTurnOn", "kitchen"),
+        ("HassTurnOff", "attic"),
+    ]
+    assert on.steps[0].answer.text == "Turning on the kitchen lights."
+    assert on.text == off.text == "Done."

@@ -120,12 +120,18 @@ def test_the_cloud_gets_roles_and_texts_as_they_are() -> None:
     assert (body["max_tokens"], body["temperature"]) == (50, 0.5)
 
 
-BAD_DRAFTS = [
+NOT_ONE = {
+    "type": "json_schema",
+    "json_schema": {"schema": {"properties": {"a": {"not": {"const": 1}}}, "required": ["a"]}},
+}
+"""A schema of which a grammar keeps only a part."""
+
+BAD_DRAFTS: list[tuple[str, dict[str, Any], str]] = [
     ("", {}, "empty"),
     ("round and round and " * 12, {}, "loop"),
     ("and so on and so forth", {"max_tokens": 5}, "truncated"),
     ("no number", {"validator": str.isdigit}, "validator"),
-    ("no JSON", {"response_format": {"type": "json_object"}}, "invalid"),
+    ('{"a":1}', {"response_format": NOT_ONE, "max_tokens": 30}, "invalid"),
 ]
 
 
@@ -133,8 +139,9 @@ BAD_DRAFTS = [
 def test_a_bad_draft_goes_up_with_its_reason(
     reply: str, options: dict[str, Any], reason: str
 ) -> None:
-    said = {"validator": "42", "invalid": "{}"}.get(reason, "From the cloud.")
-    script = f"say {said.replace(' ', chr(92) + 'u0020')}\nfinish stop\nusage 9 1\ndone"
+    said = {"validator": "42", "invalid": '{"a":2}'}.get(reason, "From the cloud.")
+    escaped = json.dumps(said)[1:-1].replace(" ", "\\u0020")
+    script = f"say {escaped}\nfinish stop\nusage 9 1\ndone"
     with hybrid(DoubtfulBackend(reply), script) as (llm, _):
         answer = llm.chat("x", **options)
 

@@ -18,7 +18,6 @@ from edge_llm.errors import (
     RuntimeClosedError,
     RuntimeForkedError,
     UnknownOptionError,
-    UnsupportedParameterError,
 )
 from edge_llm.runtime.async_llm import AsyncEdgeLLM
 from edge_llm.runtime.llm import EdgeLLM, load
@@ -147,16 +146,25 @@ def test_a_system_prompt_comes_from_the_request_or_the_configuration() -> None:
     assert longer > plain
 
 
+TOOL = {"type": "function", "function": {"name": "light"}}
+
+
+def named(name: str) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name}}
+
+
 WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"temprature": 1.0}, UnknownOptionError, "temperature"),
     ({"temperature": -1.0}, InvalidParameterError, "temperature"),
     ({"stop": ""}, InvalidParameterError, "stop"),
     ({"max_tokens": 5000}, ContextLengthExceededError, "5000"),
-    (
-        {"tools": [{"type": "function", "function": {"name": "f"}}]},
-        UnsupportedParameterError,
-        "tools",
-    ),
+    ({"tools": [{"type": "function", "function": {}}]}, InvalidParameterError, r"tools\[0\]"),
+    ({"tools": [TOOL, TOOL]}, InvalidParameterError, "'light'"),
+    ({"tools": [TOOL], "tool_choice": "always"}, InvalidParameterError, "always"),
+    ({"tools": [TOOL], "tool_choice": named("door")}, InvalidParameterError, "door"),
+    ({"tool_choice": "required"}, InvalidParameterError, "needs tools"),
+    ({"parallel_tool_calls": "no"}, InvalidParameterError, "parallel_tool_calls"),
+    ({"thinking_budget": -1}, InvalidParameterError, "thinking_budget"),
     ({"overflow": "truncate"}, InvalidParameterError, "drop_oldest"),
     ({"top_logprobs": 21}, InvalidParameterError, "0 to 20, not 21"),
     ({"top_logprobs": True}, InvalidParameterError, "0 to 20, not True"),

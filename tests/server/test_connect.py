@@ -18,7 +18,7 @@ from edge_llm.runtime.reading import read_answer
 from edge_llm.types import Answer, Chunk, RequestOptions
 from tests.server.test_openai_client import EndlessBackend
 from tests.support.cloud_server import OK, CloudServer, refused_url
-from tests.support.runtimes import SpokenBackend, fake_runtime
+from tests.support.runtimes import SpokenBackend, fake_runtime, spell_calls
 from tests.support.serving import served
 
 REPLY = "<think>Let me see.</think>Good morning. 🙂"
@@ -76,17 +76,17 @@ def test_the_asynchronous_one(url: str) -> None:
 
 
 def test_tool_calls_come_as_calls() -> None:
-    calls = (
-        '<tool_call>{"name": "light", "arguments": {"on": true}}</tool_call>'
-        '<tool_call>{"name": "door", "arguments": {}}</tool_call>'
-    )
+    calls = spell_calls(("light", {"on": True}), ("door", {}))
     from edge_llm.prompt.chat_template import CHATML
 
     template = CHATML.replace("{%", "{% if tools %}{{ tools }}{% endif %}{%", 1)
-    tool = {"type": "function", "function": {"name": "light", "parameters": {}}}
+    tools = [
+        {"type": "function", "function": {"name": "light", "parameters": {}}},
+        {"type": "function", "function": {"name": "door"}},
+    ]
 
     with served(SpokenBackend(calls, chat_template=template)) as url, edge_llm.connect(url) as llm:
-        chunks = list(llm.stream("hello", tools=[tool]))
+        chunks = list(llm.stream("hello", tools=tools, tool_choice="required"))
 
     answer = chunks[-1].answer
     assert answer is not None

@@ -12,11 +12,10 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
 
-server = MCPServer("house")
+server: Any = MCPServer("house")
 lamps: dict[str, bool] = {}
 
 
-@server.tool()
 def set_lamp(room: str, is_on: bool) -> str:
     """Switch a lamp.
 
@@ -28,36 +27,36 @@ def set_lamp(room: str, is_on: bool) -> str:
     return f"the lamp in the {room} is {'on' if is_on else 'off'}"
 
 
-@server.tool()
 def add(a: int, b: int) -> dict[str, int]:
     """Add two numbers."""
     return {"sum": a + b}
 
 
-@server.tool(annotations=ToolAnnotations(destructive_hint=True))
 def wipe() -> str:
     """Forget all lamps."""
     lamps.clear()
     return "gone"
 
 
-@server.tool()
 def fail() -> str:
     """Fail."""
     raise ToolError("no electricity")
 
 
-@server.tool()
 def die() -> str:
     """End the server in the middle of a call."""
     os._exit(3)
 
 
-@server.tool()
 def sleep(seconds: float) -> str:
     """Take a while."""
     time.sleep(seconds)
     return "awake"
+
+
+for function in (set_lamp, add, fail, die, sleep):
+    server.tool()(function)
+server.tool(annotations=ToolAnnotations(destructive_hint=True))(wipe)
 
 
 def main(mode: str) -> None:

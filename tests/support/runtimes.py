@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
@@ -16,6 +16,8 @@ from edge_llm.engine.engine import Engine
 from edge_llm.engine.inprocess import InProcessHost
 from edge_llm.engine.loop import EngineLoop
 from edge_llm.prompt.byte_tokenizer import ByteTokenizer
+from edge_llm.prompt.calls.base import ParsedToolCall
+from edge_llm.prompt.calls.registry import GENERIC
 from edge_llm.prompt.chat_template import CHATML
 from edge_llm.runtime.llm import EdgeLLM
 from edge_llm.runtime.local import LocalModel
@@ -39,6 +41,12 @@ def encode_reply(text: str) -> list[int]:
             ids.append(special[marker])
             text = text[len(marker) :]
     return ids
+
+
+def spell_calls(*calls: tuple[str, Mapping[str, Any]]) -> str:
+    """Calls as the fake model writes them where a grammar leads it."""
+    parsed = [ParsedToolCall(name, dict(arguments)) for name, arguments in calls]
+    return GENERIC.layout.write(parsed, is_compact=True)
 
 
 class SpokenBackend(FakeBackend):

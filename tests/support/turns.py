@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,22 +10,23 @@ from numpy.typing import NDArray
 
 from edge_llm.backends.fake import FakeBackend, fake_capabilities
 from edge_llm.prompt.chat_template import CHATML
-from tests.support.runtimes import ASSISTANT, TOKENIZER, encode_reply
+from tests.support.runtimes import ASSISTANT, TOKENIZER, encode_reply, spell_calls
 
 WITH_TOOLS = CHATML.replace("{%", "{% if tools %}{{ tools | tojson }}{% endif %}{%", 1)
 """Has a place for tools; what tools said is a turn like any other."""
 
 
 def called(name: str, **arguments: Any) -> str:
-    """A call as Hermes writes it, without a space that a grammar would leave out."""
-    body = {"name": name, "arguments": arguments}
-    return f"<tool_call>{json.dumps(body, separators=(',', ':'))}</tool_call>"
+    """One call as the scripted model writes it under a grammar."""
+    return spell_calls((name, arguments))
 
 
 class TurnsBackend(FakeBackend):
     """Says the first reply in its first turn, and so on; the last one again and again."""
 
-    def __init__(self, *replies: str) -> None:
+    def __init__(self, *replies: str, sureness: float = 30.0) -> None:
+        """`sureness` is the logit of each token that it says, where all others have 0."""
+        self._sureness = sureness
         self._replies = [encode_reply(reply) for reply in replies]
         super().__init__(
             self._say,
@@ -42,5 +42,5 @@ class TurnsBackend(FakeBackend):
         reply = self._replies[min(len(ends), len(self._replies)) - 1]
         position = len(text) - ends[-1]
         row = np.zeros(TOKENIZER.vocab_size, np.float32)
-        row[reply[position] if position < len(reply) else min(TOKENIZER.eog_ids)] = 30.0
+        row[reply[position] if position < len(reply) else min(TOKENIZER.eog_ids)] = self._sureness
         return row

@@ -31,11 +31,16 @@ def json_value(schema: Any) -> JsonSchema:
 
 
 def json_object(schema: Mapping[str, Any] | bool, *, strict: bool) -> JsonSchema | JsonObject:
-    """All arguments as one JSON object, whatever else the schema would admit."""
+    """All arguments as one JSON object, with those alone that the schema names, if it names any.
+
+    A schema that says nothing of others admits them; a model that makes some up means no good.
+    """
     if not isinstance(schema, Mapping):
         return JsonObject()
-    if schema.get("type") is None and _COMPOSED.isdisjoint(schema):
-        schema = {**schema, "type": "object"}
+    if _COMPOSED.isdisjoint(schema):
+        schema = {"type": "object", **schema}
+        if "properties" in schema and _OPEN.isdisjoint(schema):
+            schema = {**schema, "additionalProperties": False}
     return JsonSchema(schema, strict)
 
 
@@ -147,4 +152,5 @@ def _either(parts: Iterable[Part]) -> Part:
     return options[0] if len(options) == 1 else Either(options)
 
 
+_OPEN = frozenset({"additionalProperties", "patternProperties", "unevaluatedProperties"})
 _COMPOSED = frozenset({"$ref", "$dynamicRef", "allOf", "anyOf", "oneOf"})

@@ -163,6 +163,9 @@ class CallFormat:
     words_open: str = ""
     """What stands before words for the user, in families that name who a message is for; without
     what the prompt already writes."""
+    thoughts_key: str = ""
+    """Under what else than `reasoning_content` the template looks for the thoughts of a turn that
+    called tools, and says nothing itself."""
     prompt_ends_with: str = ""
     """What of an answer's first marker the template itself already writes."""
     id_length: int = 29

@@ -13,6 +13,7 @@ from edge_llm.prompt.calls.base import CallFormat, Evidence
 from edge_llm.prompt.calls.probe import ARGUMENTS, MORE, NAME
 from edge_llm.prompt.calls.registry import find_format
 from edge_llm.prompt.chat_template import ChatTemplate
+from edge_llm.prompt.messages import JsonObject
 
 _TEXT = "q7_probe_text"
 _CUT_OPEN = re.compile(r"[<\[]\|?/?\w*$")
@@ -37,7 +38,7 @@ def sample_call(template: ChatTemplate, arguments: Mapping[str, str] = ARGUMENTS
     said = _render(template, {"role": "assistant", "content": _TEXT})
     if said is None or _TEXT not in said:
         return ""
-    for given in (arguments, json.dumps(arguments)):
+    for given in (JsonObject(arguments), json.dumps(arguments)):
         call = {
             "id": "q7probe00",
             "type": "function",

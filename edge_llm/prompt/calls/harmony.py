@@ -34,6 +34,7 @@ FORMAT = CallFormat(
         f"{_CHANNEL}commentary{_MESSAGE}",
         "<|end|>",
     ),
+    thoughts_key="thinking",
     words_open=f"{_CHANNEL}final{_MESSAGE}",
     start_opens=(" to=functions.", "to=functions."),
     max_calls=1,

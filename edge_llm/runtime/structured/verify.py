@@ -13,7 +13,7 @@ from edge_llm.errors import (
     TruncatedAnswerError,
 )
 from edge_llm.runtime.structured.form import Form
-from edge_llm.runtime.structured.schema_check import SchemaCheck
+from edge_llm.runtime.structured.schema_check import SchemaCheck, warm
 from edge_llm.runtime.structured.violation import Violation, path_of
 from edge_llm.types import FinishReason, ToolCall
 
@@ -33,6 +33,8 @@ class Expected:
         Raises:
             RequestError: no answer can be checked so.
         """
+        if self.tools is not None:
+            warm()
         if self.form is not None:
             self.form.prepare()
 
@@ -44,7 +46,7 @@ class Expected:
         *,
         has_cut_call: bool = False,
     ) -> Violation | None:
-        """What is wrong with a whole answer; None where nothing is. Blocks for a second at most.
+        """What is wrong with a whole answer; None where nothing is. Blocks for seconds at most.
 
         `has_cut_call`: it ended in the middle of a call.
         """
@@ -87,9 +89,11 @@ def rejected(violation: Violation) -> AnswerRejectedError:
     """The error that tells a caller why there is no answer."""
     if violation.keyword == "length":
         return TruncatedAnswerError(violation.message, hint="raise max_tokens, or ask for less")
+    is_call = not violation.path.startswith("$")
+    wanted = "a call that its tool takes" if is_call else "an answer of the form that was asked for"
     return InvalidAnswerError(
-        f"no tier gave an answer of the form that was asked for: {violation.shown}",
-        hint="ask again, or allow a tier with the capability 'json_schema'",
+        f"no tier gave {wanted}: {violation.shown}",
+        hint="ask again, or allow a tier with a larger model",
         path=violation.path,
         keyword=violation.keyword,
     )
