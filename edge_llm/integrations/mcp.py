@@ -135,14 +135,16 @@ class MCPServer:
         Raises:
             ToolServerError: it is not open, died, or does not answer.
         """
-        listed = await self._on_loop(self._list)
+        listed = await self._on_loop(self._list, self.connect_timeout_s)
         return [self._tool(one) for one in listed]
 
     def _tool(self, listed: Any) -> Tool:
         own_name: str = listed.name
 
         async def call(arguments: Mapping[str, Any]) -> str:
-            return await self._on_loop(lambda client: self._call(client, own_name, arguments))
+            return await self._on_loop(
+                lambda client: self._call(client, own_name, arguments), self.timeout_s
+            )
 
         hints = listed.annotations
         is_destructive = bool(hints and hints.destructive_hint and not hints.read_only_hint)
@@ -157,20 +159,20 @@ class MCPServer:
             privacy=self.privacy,
         )
 
-    async def _on_loop(self, work: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
+    async def _on_loop(self, work: Callable[[Client], Coroutine[Any, Any, T]], limit_s: float) -> T:
         """What `work` returns, done where the connection lives; cancelled with its caller."""
         background, client = self._background, self._client
         if background is None or client is None:
             why = "is not open" if background is None else "has died"
             raise ToolServerError(f"the MCP server {self._shown} {why}", hint="use it in `with`")
-        return await asyncio.wrap_future(background.start(self._guarded(work(client))))
+        return await asyncio.wrap_future(background.start(self._guarded(work(client), limit_s)))
 
-    async def _guarded(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _guarded(self, work: Coroutine[Any, Any, T], limit_s: float) -> T:
         """The result of `work`, with the package's errors told in our words."""
         from mcp.shared.exceptions import MCPError
 
         try:
-            async with asyncio.timeout(self.timeout_s):
+            async with asyncio.timeout(limit_s):
                 return await work
         except MCPError as exc:
             # Any other error is an answer of the server, which goes on.
@@ -178,7 +180,7 @@ class MCPServer:
             raise (self._died(exc) if closed else ToolError(str(exc))) from exc
         except TimeoutError:
             raise ToolServerError(
-                f"the MCP server {self._shown} did not answer in {self.timeout_s:g} seconds"
+                f"the MCP server {self._shown} did not answer in {limit_s:g} seconds"
             ) from None
         except ToolError:
             raise

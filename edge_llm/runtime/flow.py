@@ -316,6 +316,10 @@ class Flow:
         if not (rival.is_over or any(chunk.text or chunk.tool_call for chunk in chunks)):
             rival.draft.held += chunks
             return []
+        if rival.violation is not None:
+            self._ledger.note_outcome(rival, "deferred")
+            self._rival = None
+            return []
         loser = self._working
         self._ledger.note_move(_doubt(self._watches[loser].score))
         self._park(loser, (), "lost")

@@ -235,7 +235,7 @@ class Starter:
             await asyncio.to_thread(self.verify_now, attempt)
 
     def verify_now(self, attempt: TierAttempt) -> None:
-        """As `verify`; blocks for a second at most."""
+        """As `verify`; blocks for seconds at most."""
         said = attempt.transcript
         attempt.violation = self.standards.expected.violation(
             said.text, said.calls, said.finish_reason, has_cut_call=said.has_cut_call

@@ -82,10 +82,15 @@ def test_what_fails_there_is_a_result_here(house: MCPServer) -> None:
 
 def test_a_server_that_dies_in_a_call_is_an_error_of_that_call() -> None:
     with MCPServer(COMMAND) as house:
-        first = asyncio.run(call([house], "die"))
+        tools: list[ToolLike] = [*asyncio.run(collect([house])).values()]
+        first = asyncio.run(call(tools, "die"))
+        second = asyncio.run(call(tools, "add", a=1, b=2))
+        with pytest.raises(ToolServerError):
+            asyncio.run(house.list_tools())
 
-    assert first.status == "error"
+    assert (first.status, second.status) == ("error", "error")
     assert "MCP server" in first.content
+    assert "MCP server" in second.content
 
 
 def test_a_call_has_a_time_limit() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, Literal, assert_type
 
 import pytest
@@ -10,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from edge_llm.backends.fake import FakeBackend
 from edge_llm.errors import (
+    AnswerDeferredError,
     AnswerRejectedError,
     CloudUnavailableError,
     EdgeLLMError,
@@ -249,6 +251,31 @@ def test_a_call_that_was_escalated_is_held_to_the_same_schema() -> None:
         assert [(c.name, dict(c.arguments)) for c in answer.tool_calls] == [
             ("light", {"level": 40})
         ]
+
+
+def test_a_doubtful_call_goes_up_and_is_not_acted_on() -> None:
+    script = 'tool 0 c1 light {"level":40}\nfinish tool_calls\ndone'
+    backend = TurnsBackend(called("light", level=100), sureness=3.0)
+    with hybrid(backend, script) as (llm, _):
+        chunks = list(llm.stream("x", tools=[TOOL], temperature=0.0))
+
+    answer = chunks[-1].answer
+    assert answer is not None
+    assert (answer.route, answer.reason) == ("cloud", "low_confidence")
+    assert [dict(c.tool_call.arguments) for c in chunks if c.tool_call] == [{"level": 40}]
+
+
+def test_a_request_with_a_type_can_wait_for_the_cloud(tmp_path: Path) -> None:
+    with hybrid(SpokenBackend("x"), DOWN, says(GOOD)) as (_, server):
+        options: dict[str, Any] = {"tiers": [cloud(server)], "state_dir": str(tmp_path)}
+        with hybrid(SpokenBackend("x"), **options) as (llm, _):
+            with pytest.raises(AnswerDeferredError):
+                llm.chat("x", response_type=Lamp, deferred=True)
+            assert llm.answer_deferred() == 1
+            answer = llm.take_deferred()
+
+    assert answer is not None
+    assert answer.text == GOOD
 
 
 def test_a_connection_gives_instances_too() -> None:

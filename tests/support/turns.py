@@ -24,7 +24,9 @@ def called(name: str, **arguments: Any) -> str:
 class TurnsBackend(FakeBackend):
     """Says the first reply in its first turn, and so on; the last one again and again."""
 
-    def __init__(self, *replies: str) -> None:
+    def __init__(self, *replies: str, sureness: float = 30.0) -> None:
+        """`sureness` is the logit of each token that it says, where all others have 0."""
+        self._sureness = sureness
         self._replies = [encode_reply(reply) for reply in replies]
         super().__init__(
             self._say,
@@ -40,5 +42,5 @@ class TurnsBackend(FakeBackend):
         reply = self._replies[min(len(ends), len(self._replies)) - 1]
         position = len(text) - ends[-1]
         row = np.zeros(TOKENIZER.vocab_size, np.float32)
-        row[reply[position] if position < len(reply) else min(TOKENIZER.eog_ids)] = 30.0
+        row[reply[position] if position < len(reply) else min(TOKENIZER.eog_ids)] = self._sureness
         return row

@@ -7,6 +7,7 @@ back, wherever it was written, and `value` is what the caller gets.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -58,7 +59,7 @@ class Form:
         return None
 
     def violation(self, text: str, finish_reason: FinishReason | None) -> Violation | None:
-        """What is wrong with a whole answer; None where nothing is. Blocks for a second at most."""
+        """What is wrong with a whole answer; None where nothing is. Blocks for seconds at most."""
         if finish_reason == "length" and not self._is_whole(text):
             return Violation("$", "length", "the answer was cut off before it was whole")
         return self.check(text)
@@ -221,19 +222,19 @@ def read_json(text: str) -> tuple[Any, Violation | None]:
     if len(text) > MAX_ANSWER_CHARS:
         return None, Violation("$", "json", f"more than {MAX_ANSWER_CHARS} characters")
     try:
-        return json.loads(text, parse_constant=_no_json, object_pairs_hook=_members), None
+        return json.loads(text, parse_constant=_no_json, parse_float=_finite), None
     except RecursionError:
         return None, Violation("$", "json", "it is nested too deep")
     except ValueError as exc:
         return None, Violation("$", "json", f"it is no JSON: {exc}")
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large a number")
+    return number
+
+
 def _no_json(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
-
-
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a name comes twice in one object")
-    return found

@@ -18,10 +18,7 @@ _TIME = (
     r"([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\.[0-9]+)?"
     r"([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
 )
-_DURATION = (
-    r"^P([0-9]+W|([0-9]+Y([0-9]+M([0-9]+D)?)?|[0-9]+M([0-9]+D)?|[0-9]+D)?"
-    r"(T([0-9]+H([0-9]+M([0-9]+S)?)?|[0-9]+M([0-9]+S)?|[0-9]+S))?)$"
-)
+_DURATION = r"^P([0-9]+Y)?([0-9]+M)?([0-9]+W)?([0-9]+D)?(T([0-9]+H)?([0-9]+M)?([0-9]+S)?)?$"
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _QUOTED = r'"([^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*"'
@@ -85,6 +82,8 @@ FORMATS: Mapping[str, Callable[[str], bool]] = MappingProxyType(
         "hostname": _is_hostname,
         "ipv4": _is_ip(ipaddress.IPv4Address),
         "ipv6": _is_ip(ipaddress.IPv6Address),
+        "json-pointer": _by(r"^(/([^~/]|~[01])*)*$"),
+        "uri-reference": _by(rf"^{_URI_REST}$"),
         "uuid": _by(r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"),
         "uri": _by(rf"^[A-Za-z][A-Za-z0-9+.-]*:{_URI_REST}$"),
     }

@@ -6,6 +6,7 @@ import contextlib
 import contextvars
 import functools
 from collections.abc import Callable, Generator, Iterator, Mapping
+from fractions import Fraction
 from typing import Any, TypeAlias
 
 from edge_llm.runtime.structured.formats import has_format
@@ -42,6 +43,8 @@ def bounded(kind: Any) -> Any:
         "patternProperties": _pattern_properties,
         "additionalProperties": _additional_properties,
         "format": _format,
+        "type": functools.partial(_type, kind.VALIDATORS["type"]),
+        "multipleOf": _multiple_of,
     }
     return validators.extend(kind, {name: _counted(check) for name, check in replaced.items()})
 
@@ -62,6 +65,23 @@ def _counted(check: Keyword) -> Keyword:
 def _pattern(_: Any, pattern: str, instance: Any, __: Mapping[str, Any]) -> Iterator[Any]:
     if isinstance(instance, str) and not matches(pattern, instance):
         yield _error(f"{instance!r} does not match {pattern!r}")
+
+
+def _type(
+    check: Keyword, validator: Any, types: Any, instance: Any, schema: Mapping[str, Any]
+) -> Iterator[Any]:
+    # As OpenAPI 3.0 has it, where many schemas come from.
+    if instance is None and schema.get("nullable") is True:
+        return
+    yield from check(validator, types, instance, schema) or ()
+
+
+def _multiple_of(_: Any, divisor: Any, instance: Any, __: Mapping[str, Any]) -> Iterator[Any]:
+    if isinstance(instance, bool) or not isinstance(instance, int | float):
+        return
+    # In decimals, as they are written: 0.07 is a multiple of 0.01, though not in binary.
+    if (Fraction(repr(instance)) / Fraction(repr(divisor))).denominator != 1:
+        yield _error(f"{instance!r} is not a multiple of {divisor!r}")
 
 
 def _format(_: Any, name: Any, instance: Any, __: Mapping[str, Any]) -> Iterator[Any]:

@@ -14,17 +14,15 @@ import sys
 from typing import Any
 
 from edge_llm.errors import InvalidParameterError
+from edge_llm.runtime.structured.ecma import for_python, for_re2
 
 LONGEST_SEARCH_S = 2.0
 """For an expression that RE2 cannot run; the start of the process included."""
 
-_ESCAPED_UNIT = re.compile(r"\\u([0-9A-Fa-f]{4})")
-"""As ECMA-262 spells a character in an expression."""
-
 _SEARCH = """
 import json, re, sys
 pattern, text = json.load(sys.stdin)
-print(int(re.search(pattern, text) is not None))
+print(int(re.search(pattern, text, re.ASCII) is not None))
 """
 
 
@@ -67,11 +65,11 @@ def _compiled(pattern: str) -> Any | None:
     options = re2.Options()
     options.log_errors = False
     try:
-        return re2.compile(_ESCAPED_UNIT.sub(r"\\x{\1}", pattern), options)
+        return re2.compile(for_re2(pattern), options)
     except (re2.error, UnicodeEncodeError):
         pass
     try:
-        re.compile(pattern)
+        re.compile(for_python(pattern), re.ASCII)
     except (re.error, RecursionError, OverflowError) as exc:
         raise InvalidParameterError(f"{pattern!r} is no regular expression: {exc}") from None
     return None
@@ -82,7 +80,7 @@ def _search_elsewhere(pattern: str, text: str) -> bool:
     try:
         done = subprocess.run(
             [sys.executable, "-I", "-S", "-c", _SEARCH],
-            input=json.dumps([pattern, text]),
+            input=json.dumps([for_python(pattern), text]),
             capture_output=True,
             text=True,
             timeout=LONGEST_SEARCH_S,

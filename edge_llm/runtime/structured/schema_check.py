@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -22,8 +23,8 @@ MAX_SCHEMA_BYTES = 1 << 20
 MAX_SCHEMA_OBJECTS = 8_000
 """Of JSON in it: holding it against its own schema takes a quarter of a millisecond for each."""
 
-MAX_STEPS = 50_000
-"""Keywords that one check may look at: about a second on a small machine."""
+MAX_STEPS = 30_000
+"""Keywords that one check may look at: a second or a few, for a schema that was made to hurt."""
 
 
 class SchemaCheck:
@@ -40,7 +41,7 @@ class SchemaCheck:
         self._validator = _validator(_text_of(schema))
 
     def violation(self, value: Any) -> Violation | None:
-        """What is wrong with `value`; None where nothing is. Blocks for a second at most."""
+        """What is wrong with `value`; None where nothing is. Blocks for seconds at most."""
         from jsonschema.exceptions import best_match
         from referencing.exceptions import Unresolvable
 
@@ -60,6 +61,14 @@ class SchemaCheck:
         return Violation(
             path_of(error.absolute_path), str(error.validator), shorten(str(error.message))
         )
+
+
+@functools.cache
+def warm() -> None:
+    """Import what checks need, once, in a thread: it takes a third of a second, and is wanted when
+    the first call has been written.
+    """
+    threading.Thread(target=SchemaCheck, args=(True,), name="edge-llm-import").start()
 
 
 def _text_of(schema: Mapping[str, Any] | bool) -> str:
@@ -89,29 +98,36 @@ def _validator(text: str) -> Any:
     if sum(1 for _ in _nodes(schema)) > MAX_SCHEMA_OBJECTS:
         raise GrammarTooLargeError(f"the schema has more than {MAX_SCHEMA_OBJECTS} objects")
     try:
-        kind.check_schema(schema, format_checker=None)  # patterns are RE2's, not Python's
+        plain = _plain(schema)
+        kind.check_schema(plain, format_checker=None)  # patterns are RE2's, not Python's
     except SchemaError as error:
         problem = f"{pointer(error.absolute_path)}: {shorten(str(error.message))}"
     except RecursionError:
         raise GrammarTooLargeError("the schema is nested too deep") from None
     if problem is not None:
         raise InvalidParameterError(f"this is no JSON schema: {problem}")
-    # Without its dialect's name, by which the library would take a class without bounds again.
-    plain = _without_dialects(schema)
     # An empty registry: nothing but the schema itself can be referred to.
     validator = bounded(kind)(plain, registry=Registry())
     _refuse_what_cannot_be_checked(validator, plain)
     return validator
 
 
-def _without_dialects(node: Any) -> Any:
-    if isinstance(node, dict):
-        return {
-            name: _without_dialects(value)
-            for name, value in node.items()
-            if not (name == "$schema" and isinstance(value, str))
-        }
-    return [_without_dialects(one) for one in node] if isinstance(node, list) else node
+def _plain(node: Any) -> Any:
+    """The schema without what its dialect minds and nobody means.
+
+    The dialect's name, by which the library would take a class without bounds again; and empty
+    lists of required members, which draft 4 forbids and many generators write.
+    """
+    if isinstance(node, list):
+        return [_plain(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        name: value if name in _DATA else _plain(value)
+        for name, value in node.items()
+        if not (name == "$schema" and isinstance(value, str))
+        and not (name == "required" and value == [])
+    }
 
 
 def _refuse_what_cannot_be_checked(validator: Any, schema: Any) -> None:
@@ -147,15 +163,32 @@ def pointer(parts: Iterable[str | int]) -> str:
 
 
 def _nodes(schema: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every object in the schema with its JSON pointer."""
-    waiting: list[tuple[str, Any]] = [("#", schema)]
+    """Every schema in the schema with its JSON pointer; what unknown keywords hold counts as such.
+
+    Values that a schema speaks of, such as defaults, are none, though they may look alike.
+    """
+    waiting: list[tuple[str, Any, bool]] = [("#", schema, False)]
     while waiting:
-        path, node = waiting.pop()
+        path, node, is_by_name = waiting.pop()
         if isinstance(node, dict):
-            yield path, node
-            waiting += [(f"{path}/{_escaped(name)}", value) for name, value in node.items()]
+            if not is_by_name:
+                yield path, node
+            waiting += [
+                (f"{path}/{_escaped(name)}", value, not is_by_name and name in _BY_NAME)
+                for name, value in node.items()
+                if is_by_name or name not in _DATA
+            ]
         elif isinstance(node, list):
-            waiting += [(f"{path}/{i}", value) for i, value in enumerate(node)]
+            waiting += [(f"{path}/{i}", value, False) for i, value in enumerate(node)]
+
+
+_DATA = frozenset({"const", "default", "enum", "example", "examples"})
+"""Keywords that hold values, and no schemas."""
+
+_BY_NAME = frozenset(
+    {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"}
+)
+"""Keywords that hold schemas by name, whatever the names are."""
 
 
 def _escaped(name: str) -> str:

@@ -13,7 +13,7 @@ from edge_llm.errors import (
     TruncatedAnswerError,
 )
 from edge_llm.runtime.structured.form import Form
-from edge_llm.runtime.structured.schema_check import SchemaCheck
+from edge_llm.runtime.structured.schema_check import SchemaCheck, warm
 from edge_llm.runtime.structured.violation import Violation, path_of
 from edge_llm.types import FinishReason, ToolCall
 
@@ -33,6 +33,8 @@ class Expected:
         Raises:
             RequestError: no answer can be checked so.
         """
+        if self.tools is not None:
+            warm()
         if self.form is not None:
             self.form.prepare()
 
@@ -44,7 +46,7 @@ class Expected:
         *,
         has_cut_call: bool = False,
     ) -> Violation | None:
-        """What is wrong with a whole answer; None where nothing is. Blocks for a second at most.
+        """What is wrong with a whole answer; None where nothing is. Blocks for seconds at most.
 
         `has_cut_call`: it ended in the middle of a call.
         """

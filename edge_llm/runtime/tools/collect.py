@@ -25,7 +25,7 @@ async def collect(given: Iterable[ToolLike]) -> dict[str, Tool]:
         elif callable(getattr(one, "list_tools", None)):
             sources.append(one)  # type: ignore[arg-type]
         elif callable(one):
-            _add(found, tool_from(one))
+            _add(found, await asyncio.to_thread(tool_from, one))
         else:
             raise ToolError(
                 f"{type(one).__name__} is no tool",

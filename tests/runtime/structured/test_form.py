@@ -87,7 +87,7 @@ def test_what_is_no_form_is_refused(options: dict[str, Any]) -> None:
         ({"response_format": {"type": "json_object"}}, "{}", "[]", "$", "type"),
         ({"response_format": {"type": "json_object"}}, '{"a":1}', '{"a":1', "$", "json"),
         ({"response_format": {"type": "json_object"}}, "{}", '{"a":NaN}', "$", "json"),
-        ({"response_format": {"type": "json_object"}}, "{}", '{"a":1,"a":2}', "$", "json"),
+        ({"response_format": {"type": "json_object"}}, "{}", '{"a":1e999}', "$", "json"),
         ({"response_format": SCHEMA}, '{"x":1}', '{"x":1.5}', "$.x", "type"),
         ({"response_format": SCHEMA}, '{"x":1}', "sorry", "$", "json"),
         ({"response_format": SCHEMA}, '{"x":1}', "[" * 5000, "$", "json"),

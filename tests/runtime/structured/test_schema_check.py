@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 import pytest
 
-from edge_llm.errors import GrammarTooLargeError, InvalidParameterError, UnsupportedSchemaError
+from edge_llm.constrain.grammar import JsonSchema
+from edge_llm.errors import (
+    GrammarError,
+    GrammarTooLargeError,
+    InvalidParameterError,
+    UnsupportedSchemaError,
+)
+from edge_llm.prompt.byte_tokenizer import ByteTokenizer
+from edge_llm.runtime.structured.form import read_json
 from edge_llm.runtime.structured.formats import has_format
 from edge_llm.runtime.structured.schema_check import MAX_SCHEMA_OBJECTS, SchemaCheck
+from tests.support.schema_oracle import faults
+from tests.support.schema_walk import Walker
+from tests.support.schemas import generate
 
 RECIPE: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -135,11 +147,72 @@ def test_an_expression_that_explodes_elsewhere_ends_here(pattern: str) -> None:
     assert found.keyword == "pattern"
 
 
-def test_expressions_are_those_of_ecma_where_the_engines_differ() -> None:
-    assert SchemaCheck({"pattern": r"^A$"}).violation("A") is None
-    assert SchemaCheck({"pattern": "^a$"}).violation("a\n") is not None
-    assert SchemaCheck({"pattern": r"^\d$"}).violation("٣") is not None
-    assert SchemaCheck({"pattern": r"^(?!no)\w+$"}).violation("yes") is None
+EXPRESSIONS = [
+    (r"^\u0041\ud83d\ude00$", "A😀", True),
+    (r"^\x2e$", "a", False),
+    (r"^\cA$", "\x01", True),
+    ("^a$", "a\n", False),
+    (r"^(?=a)a$", "a\n", False),
+    (r"^\d$", "٣", False),
+    (r"^(?!no)\w+$", "yes", True),
+    (r"^(?!no)\w+$", "ж", False),
+    (r"^\s$", "\u00a0", True),
+    (r"^[\s]$", "\u00a0", True),
+    (r"^(?=.)\s$", "\u00a0", True),
+    (r"^\S$", "\u00a0", False),
+    ("^.$", "\r", False),
+    ("^[.$]$", "$", True),
+    ("^[^]$", "\n", True),
+    ("a[]", "a", False),
+    (r"^[\]\u005d]+$", "]]", True),
+]
+
+
+@pytest.mark.parametrize(("pattern", "text", "fits"), EXPRESSIONS)
+def test_expressions_are_those_of_ecma_where_the_engines_differ(
+    pattern: str, text: str, fits: bool
+) -> None:
+    assert (SchemaCheck({"pattern": pattern}).violation(text) is None) is fits
+
+
+def test_the_verdict_is_that_of_the_library_alone() -> None:
+    walker = Walker(ByteTokenizer())
+    num_compared = 0
+    for seed in range(60):
+        schema = generate(seed).schema
+        try:
+            compiled = walker.compiler.compile(JsonSchema(schema))
+        except GrammarError:
+            continue
+        check = SchemaCheck(schema)
+        drawn = walker.draw(compiled, random.Random(seed), 200)
+        for text in (drawn, "{}", "[]", "1", "null", '"a"', '{"name":"x","id":1}'):
+            if text is None:
+                continue
+            value, problem = read_json(text)
+            if problem is None:
+                num_compared += 1
+                assert bool(check.violation(value)) is bool(faults(schema, text)), (seed, text)
+
+    assert num_compared > 200
+
+
+def test_values_that_a_schema_speaks_of_are_no_schemas() -> None:
+    data = {"$ref": "#/nowhere", "pattern": "("}
+    schema = {"default": data, "examples": [data], "const": data, "properties": {"default": {}}}
+
+    assert SchemaCheck(schema).violation(data) is None
+    with pytest.raises(UnsupportedSchemaError, match="#/properties/default"):
+        SchemaCheck({"properties": {"default": {"$ref": "#/nowhere"}}})
+
+
+def test_what_schemas_out_of_generators_hold_is_understood() -> None:
+    old = {"$schema": "http://json-schema.org/draft-04/schema#", "required": []}
+
+    assert SchemaCheck(old).violation({}) is None
+    assert SchemaCheck({"type": "string", "nullable": True}).violation(None) is None
+    assert SchemaCheck({"multipleOf": 0.01}).violation(0.07) is None
+    assert SchemaCheck({"multipleOf": 0.01}).violation(0.075) is not None
 
 
 @pytest.mark.parametrize(
@@ -150,12 +223,15 @@ def test_expressions_are_those_of_ecma_where_the_engines_differ() -> None:
         ("time", "12:00:00.5+02:00", "12:00:00"),
         ("date-time", "2026-11-22T12:00:00Z", "2026-11-22 12:00:00Z"),
         ("duration", "P1Y2M3DT4H5M6S", "P"),
+        ("duration", "P1Y2D", "1Y"),
         ("duration", "P3W", "PT"),
         ("email", "a.b+c@example.org", "a..b@example.org"),
         ("hostname", "a-b.example", "-a.example"),
         ("ipv4", "192.168.0.1", "192.168.0.256"),
         ("ipv6", "fe80::1", "fe80::1%eth0"),
         ("uuid", "12345678-1234-1234-1234-123456789abc", "12345678123412341234123456789abc"),
+        ("json-pointer", "/a/~0b/~1c", "a/b"),
+        ("uri-reference", "../a?b#c", "ä"),
         ("uri", "https://example.org/a?b=%20#c", "example.org"),
         ("of our own", "anything", None),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -15,11 +16,13 @@ from edge_llm.errors import (
     ToolError,
 )
 from edge_llm.runtime.llm import EdgeLLM
+from edge_llm.runtime.remote_llm import connect
 from edge_llm.runtime.tools.function import tool
 from edge_llm.runtime.tools.types import RunResult, Step
 from edge_llm.types import Chunk, ToolCall
-from tests.support.hybrid import hybrid
+from tests.support.hybrid import cloud, hybrid
 from tests.support.runtimes import fake_runtime, spell_calls
+from tests.support.serving import served
 from tests.support.turns import TurnsBackend, called
 
 lamps: dict[str, bool] = {}
@@ -149,7 +152,7 @@ def test_a_deadline_is_one_of_the_whole_run() -> None:
         fake_runtime(TurnsBackend(called("linger"))) as llm,
         pytest.raises(RunLimitExceededError) as caught,
     ):
-        llm.run("x", [linger], deadline_s=1.0)
+        llm.run("x", [linger], deadline_s=4.0)
 
     assert caught.value.limit == "deadline_s"
 
@@ -235,6 +238,22 @@ def test_a_private_result_is_no_reason_to_ask_the_cloud_after_all() -> None:
         assert server.requests == []
 
 
+def test_what_a_tool_says_is_redacted_like_what_a_person_says() -> None:
+    def contact() -> str:
+        """Find the neighbour's address."""
+        return "write to ada@example.org"
+
+    scripts = ("tool 0 c1 contact {}\nfinish tool_calls\ndone", "say Done.\nfinish stop\ndone")
+    with hybrid(TurnsBackend("x"), *scripts) as (_, server):
+        tiers = [cloud(server)]
+        with hybrid(TurnsBackend("x"), tiers=tiers, privacy={"label": "redact"}) as (llm, _):
+            result = llm.run("x", [contact])
+
+    assert result.messages[2]["content"] == "write to ada@example.org"
+    assert "ada@example.org" not in json.dumps(server.requests[-1].json)
+    assert "write to" in json.dumps(server.requests[-1].json)
+
+
 class Report(BaseModel):
     room: str
     is_on: bool
@@ -260,6 +279,21 @@ def test_limits_that_are_none_are_refused(options: dict[str, Any]) -> None:
 def test_what_is_no_tool_is_refused(tools: Any) -> None:
     with fake_runtime(TurnsBackend("x")) as llm, pytest.raises(ToolError):
         llm.run("x", tools)
+
+
+def test_a_run_over_a_connection_executes_here() -> None:
+    with served(TurnsBackend(ON, "Done.")) as url, connect(url) as llm:
+        result = llm.run("x", [set_lamp])
+
+    assert lamps == {"hall": True}
+    assert (result.text, len(result.steps)) == ("Done.", 2)
+
+
+def test_who_must_call_may_answer_after_that() -> None:
+    with fake_runtime(TurnsBackend(ON, "Done.")) as llm:
+        result = llm.run("x", [set_lamp], tool_choice="required")
+
+    assert [len(step.results) for step in result.steps] == [1, 0]
 
 
 def test_leaving_a_run_early_stops_it() -> None:
