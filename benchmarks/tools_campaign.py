@@ -33,11 +33,10 @@ from tests.support.schema_campaign import (
     MAX_TOKENS,
     TEMPERATURES,
     closing_ids,
-    count_verdicts,
     run_trials,
 )
 from tests.support.schema_oracle import faults
-from tests.support.schemas import SchemaCase, generate_many
+from tests.support.schemas import SchemaCase, generate, generate_many
 
 CHUNK = 25
 """Schemas that die together when one ends the process."""
@@ -52,7 +51,7 @@ def our_validity(model: Path, count: int, temperatures: tuple[float, ...]) -> di
     """Shares of all trials, default and strict, in a process that may die."""
     counts: Counter[str] = Counter()
     strict: Counter[str] = Counter()
-    refused: set[int] = set()
+    refused: set[str] = set()
     for first in range(0, count, CHUNK):
         size = min(CHUNK, count - first)
         more, more_refused = _in_a_process(model, first, size, temperatures)
@@ -86,8 +85,8 @@ def _share(part: int, whole: int) -> Figure:
 
 def _in_a_process(
     model: Path, first: int, count: int, temperatures: tuple[float, ...], *, strict: bool = False
-) -> tuple[Counter[str], set[int]]:
-    """Verdicts on some schemas and the seeds of the refused; strict at one temperature each."""
+) -> tuple[Counter[str], set[str]]:
+    """Verdicts on some schemas and the names of the refused; strict at one temperature each."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         try:
             return pool.submit(_run, model, first, count, temperatures, strict).result()
@@ -97,25 +96,22 @@ def _in_a_process(
 
 def _run(
     model: Path, first: int, count: int, temperatures: tuple[float, ...], strict: bool
-) -> tuple[Counter[str], set[int]]:
+) -> tuple[Counter[str], set[str]]:
     config = EdgeConfig(context_size=4096, threads=1, max_num_seqs=NUM_SEQS, cache_max_mb=0)
     engine = Engine(load_backend(model, config))
     prompt = engine.backend.tokenizer.encode("Answer.")
-    counts: Counter[str] = Counter()
-    refused = set()
-    for offset, case in enumerate(generate_many(count, first)):
-        seed = first + offset
-        chosen = temperatures or (TEMPERATURES[seed % len(TEMPERATURES)],)
-        verdicts, invalid = count_verdicts(
-            run_trials(engine, [case], prompt=prompt, temperatures=chosen, strict=strict)
-        )
-        counts.update(verdicts)
-        for trial in invalid:
-            print(f"INVALID {trial}", file=sys.stderr, flush=True)
-        if verdicts["refused"]:
-            refused.add(seed)
+    asked = [
+        (generate(seed), temperature)
+        for seed in range(first, first + count)
+        for temperature in temperatures or (TEMPERATURES[seed % len(TEMPERATURES)],)
+    ]
+    trials = list(run_trials(engine, asked, prompt=prompt, strict=strict))
     engine.close()
-    return counts, refused
+    for trial in trials:
+        if trial.walk.verdict == "invalid":
+            print(f"INVALID {trial}", file=sys.stderr, flush=True)
+    counts = Counter[str](trial.walk.verdict for trial in trials)
+    return counts, {trial.case.name for trial in trials if trial.walk.verdict == "refused"}
 
 
 def peer_validity(model: Path, count: int, threads: int) -> dict[str, Figure]:

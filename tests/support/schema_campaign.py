@@ -7,9 +7,8 @@ towards what closes strings, objects and arrays lets them come to an end.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 
 from edge_llm.constrain.grammar import JsonSchema
 from edge_llm.engine.engine import Engine
@@ -48,19 +47,20 @@ class _Running:
 
 def run_trials(
     engine: Engine,
-    cases: Iterable[SchemaCase],
+    asked: Iterable[tuple[SchemaCase, float]],
     *,
     prompt: Sequence[int],
-    temperatures: Sequence[float] = TEMPERATURES,
     strict: bool = False,
     bias: float = BIAS,
+    max_tokens: int = MAX_TOKENS,
 ) -> Iterator[Trial]:
-    """Each schema at each temperature, in the order in which they end; as many at once as fit.
+    """Each schema at its temperature, in the order in which they end; as many at once as fit.
 
     Raises:
         EdgeLLMError: the engine failed over an answer, which it never should.
     """
-    todo = ((case, temperature) for case in cases for temperature in temperatures)
+    todo = iter(asked)
+    closing = dict.fromkeys(closing_ids(engine.backend.tokenizer), bias)
     running: dict[int, _Running] = {}
     room = engine.backend.capabilities.max_num_seqs
     while True:
@@ -69,7 +69,7 @@ def run_trials(
             grammar = JsonSchema(case.schema, strict=strict)
             try:
                 relaxed = engine.compiler.compile(grammar).relaxed
-                params = _params(engine, case, len(prompt), temperature, bias)
+                params = _params(case, temperature, closing, max_tokens)
                 request = EngineRequest(tuple(prompt), params, grammar=grammar)
                 running[engine.add_request(request)] = _Running(case, temperature, bool(relaxed))
             except GrammarError as error:
@@ -86,6 +86,13 @@ def run_trials(
                 yield _judge(running.pop(event.request_id))
 
 
+def at_each(
+    cases: Iterable[SchemaCase], temperatures: Sequence[float] = TEMPERATURES
+) -> Iterator[tuple[SchemaCase, float]]:
+    """Each schema at each temperature."""
+    return ((case, temperature) for case in cases for temperature in temperatures)
+
+
 def count_verdicts(trials: Iterable[Trial]) -> tuple[Counter[Verdict], list[Trial]]:
     """How many of each verdict, and the invalid ones."""
     counts: Counter[Verdict] = Counter()
@@ -98,22 +105,20 @@ def count_verdicts(trials: Iterable[Trial]) -> tuple[Counter[Verdict], list[Tria
 
 
 def _params(
-    engine: Engine, case: SchemaCase, num_prompt: int, temperature: float, bias: float
+    case: SchemaCase, temperature: float, bias: Mapping[int, float], max_tokens: int
 ) -> SamplingParams:
-    room = engine.backend.capabilities.max_model_len - num_prompt
     return SamplingParams(
         temperature=temperature,
         top_k=0,
         top_p=1.0,
         min_p=0.0,
         seed=sum(case.text.encode()),
-        max_tokens=min(MAX_TOKENS, room),
-        logit_bias=dict.fromkeys(closing_ids(engine.backend.tokenizer), bias),
+        max_tokens=max_tokens,
+        logit_bias=bias,
     )
 
 
-@cache
-def closing_ids(tokenizer: Tokenizer) -> tuple[int, ...]:
+def closing_ids(tokenizer: Tokenizer) -> Sequence[int]:
     """The tokens that close something."""
     ids = range(tokenizer.vocab_size)
     return tuple(one for one in ids if tokenizer.token_bytes(one) in CLOSING)

@@ -53,13 +53,18 @@ def _refuse_constant(name: str) -> None:
 def _errors(schema: Any, answer: Any) -> Iterator[ValidationError]:
     default = jsonschema.Draft202012Validator
     chosen = validator_for(schema, default=default)
-    return _strict(chosen)(schema, format_checker=_formats()).iter_errors(answer)
+    found: Iterator[ValidationError] = _strict(chosen)(
+        schema, format_checker=_formats()
+    ).iter_errors(answer)
+    return found
 
 
 @lru_cache
 def _strict(chosen: type[Validator]) -> type[Validator]:
+    strict: type[Validator]
     own = {"pattern": _pattern, "multipleOf": _multiple_of, "type": _type_of(chosen)}
-    return extend(chosen, {**own, "patternProperties": _pattern_properties})
+    strict = extend(chosen, {**own, "patternProperties": _pattern_properties})
+    return strict
 
 
 def _type_of(chosen: type[Validator]) -> Any:

@@ -90,7 +90,7 @@ def _inheritance(rng: random.Random) -> Schema:
 
 def _python_model(rng: random.Random) -> Schema:
     """As Pydantic writes a model: optional fields, defaults, a nested model, an enum."""
-    fields = {
+    fields: Schema = {
         name: {
             "anyOf": [draw_leaf(rng), {"type": "null"}],
             "default": None,

@@ -61,7 +61,7 @@ ODD_NAMES = (
     *("-1", "@type", "xml:lang", "a.b.c", "[0]", "{}", "null", "true", "</script>", "\u00a0", "é"),
 )
 
-ENUM_VALUES = (
+ENUM_VALUES: tuple[Any, ...] = (
     *(
         "on",
         "off",
@@ -124,7 +124,7 @@ def draw_number(rng: random.Random) -> Schema:
     whole = rng.random() < 0.6
     schema: Schema = {"type": "integer" if whole else "number"}
     kind = rng.randrange(10)
-    low = rng.choice((0, 1, -1, -50, -40, 10, 2**31, -(2**63), 1000))
+    low: float = rng.choice((0, 1, -1, -50, -40, 10, 2**31, -(2**63), 1000))
     if not whole and rng.random() < 0.5:
         low = rng.choice((0.1, -0.5, 2.5e-3, 0.30000000000000004, -273.15, 1e-7))
     high = low + rng.choice((0, 1, 5, 100, 255, 10**6, 10**18))
