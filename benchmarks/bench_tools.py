@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -66,6 +67,8 @@ QUICK = Sizes(2, 12, 42, 21, 8, (0.0, 2.0))
 def main() -> None:
     """Measure, then print the table and the JSON line."""
     arguments = parse_args()
+    # Leaves what was opened in order, llama-server too, when it is told to end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sizes = QUICK if arguments.quick else FULL
     skipped: dict[str, str] = {}
     figures: dict[str, Figure] = {}

@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import psutil
+
 from benchmarks.peers import program_path
 
 START_S = 120.0
@@ -86,6 +88,11 @@ class LlamaServer:
             connection.close()
         found = json.loads(raw, strict=False) if raw.startswith("{") else {"error": raw}
         return response.status, found
+
+    def cpu_s(self) -> float:
+        """CPU seconds that the process has used."""
+        times = psutil.Process(self._process.pid).cpu_times()
+        return float(times.user + times.system)
 
     def restart(self) -> None:
         """End it, whatever it does, and start it anew."""

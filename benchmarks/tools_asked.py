@@ -82,6 +82,7 @@ class Answered:
     text: str
     elapsed_s: float
     """From the messages to the last token."""
+    cpu_s: float
     num_prompt_tokens: int
     num_tokens: int
     num_forced: int
@@ -108,7 +109,7 @@ class Ours:
         grammar: Grammar | None = None,
     ) -> Answered:
         """The answer to a conversation, statistics of every token on, as they are by default."""
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), time.process_time()
         prompt = self._encoder.encode(asked).token_ids
         request = EngineRequest(prompt, params, grammar=grammar, statistics=NUM_TOP)
         self.engine.add_request(request)
@@ -122,8 +123,9 @@ class Ours:
                 num_forced += sum(one is None for one in event.statistics)
                 is_whole = bool(event.fits_grammar)
         elapsed_s = time.perf_counter() - started
+        cpu_s = time.process_time() - cpu_started
         num_prompt = len(request.token_ids)
-        return Answered(text, elapsed_s, num_prompt, num_tokens, num_forced, is_whole)
+        return Answered(text, elapsed_s, cpu_s, num_prompt, num_tokens, num_forced, is_whole)
 
     def steering(self, text: str) -> dict[int, float]:
         """The bias towards the tokens of a text."""

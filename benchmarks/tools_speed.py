@@ -57,6 +57,8 @@ class Pair:
     ours_s: float
     theirs_s: float
     theirs_free_s: float
+    ours_cpu_s: float
+    theirs_cpu_s: float
 
 
 def call_speed(name: str, model: Path, threads: int, rounds: int, goal: float) -> dict[str, Figure]:
@@ -78,6 +80,8 @@ def call_speed(name: str, model: Path, threads: int, rounds: int, goal: float) -
     ours.close()
     prefix = f"{name}.call"
     figures = {
+        f"{prefix}.as_it_comes.cpu": _cpu_ratio(as_it_comes),
+        f"{prefix}.same_bytes.cpu": _cpu_ratio(same_bytes),
         f"{prefix}.as_it_comes": _ratio(as_it_comes, 3.0 if goal else None),
         f"{prefix}.same_bytes": _ratio(same_bytes, 2.0),
         f"{prefix}.same_bytes_at_free_rate": figure(
@@ -109,6 +113,11 @@ def _ratio(pairs: list[Pair], goal: float | None) -> Figure:
     return figure([pair.theirs_s / pair.ours_s for pair in pairs], "ratio", goal=goal)
 
 
+def _cpu_ratio(pairs: list[Pair]) -> Figure:
+    """What says most on a machine that others use too."""
+    return figure([pair.theirs_cpu_s / pair.ours_cpu_s for pair in pairs], "ratio")
+
+
 def _free_token_s(server: LlamaServer, number: int) -> float:
     """Seconds a token of its free text, by its own clock."""
     reply = _chat(server, number, max_tokens=FREE_TOKENS, ignore_eos=True)
@@ -121,13 +130,14 @@ def _as_it_comes(
     answer = ours.ask(messages(number), greedy(MAX_TOKENS), call_grammar())
     assert answer.is_whole, answer
     body = schema_request(messages(number), dict(CALL_SCHEMA), temperature=0, max_tokens=MAX_TOKENS)
+    used_s = server.cpu_s()
     reply = _checked(server.post("/v1/chat/completions", body))
     details = {
         "ours_tokens": answer.num_tokens,
         "ours_forced_tokens": answer.num_forced,
         "llama_server_tokens": reply.body["usage"]["completion_tokens"],
     }
-    return _pair(answer, reply, free_s), details
+    return _pair(answer, reply, free_s, server.cpu_s() - used_s), details
 
 
 def _same_bytes(
@@ -135,6 +145,7 @@ def _same_bytes(
 ) -> tuple[Pair, dict[str, float]]:
     bias = ours.steering(TARGET)
     answer = ours.ask(messages(number), greedy(MAX_TOKENS, bias), call_grammar())
+    used_s = server.cpu_s()
     reply = _chat(
         server,
         number,
@@ -149,7 +160,7 @@ def _same_bytes(
         "steered.ours_forced_tokens": answer.num_forced,
         "steered.llama_server_tokens": reply.body["usage"]["completion_tokens"],
     }
-    return _pair(answer, reply, free_s), details
+    return _pair(answer, reply, free_s, server.cpu_s() - used_s), details
 
 
 def _chat(server: LlamaServer, number: int, **options: Any) -> ServerReply:
@@ -163,46 +174,51 @@ def _checked(reply: ServerReply) -> ServerReply:
     return reply
 
 
-def _pair(answer: Answered, reply: ServerReply, free_s: float) -> Pair:
+def _pair(answer: Answered, reply: ServerReply, free_s: float, cpu_s: float) -> Pair:
     timings = reply.body["timings"]
     saved_s = timings["predicted_ms"] / 1000 - timings["predicted_n"] * free_s
-    return Pair(answer.elapsed_s, reply.elapsed_s, reply.elapsed_s - max(0.0, saved_s))
+    theirs_free_s = reply.elapsed_s - max(0.0, saved_s)
+    return Pair(answer.elapsed_s, reply.elapsed_s, theirs_free_s, answer.cpu_s, cpu_s)
 
 
 def masked_rate(engine: Engine, rounds: int, *, has_goal: bool) -> dict[str, Figure]:
     """Decoding under masks whose tokens are all sampled, to free text in the same round."""
     rates: dict[str, list[float]] = defaultdict(list)
+    cpu: dict[str, list[float]] = defaultdict(list)
     for number in range(rounds + 1):
         prompt = random_prompt(number, DEPTH)
         names = ["free", *MASKS]
         # Every other round backwards, so that nobody always runs in another's wake.
         for name in names if number % 2 else reversed(names):
-            rate = _rate(engine, prompt, MASKS.get(name))
+            rate, cpu_rate = _rates(engine, prompt, MASKS.get(name))
             if number:
                 rates[name].append(rate)
+                cpu[name].append(cpu_rate)
     figures = {f"decode.{name}": figure(values, "tok/s") for name, values in rates.items()}
     goal = 0.97 if has_goal else None
     for name in MASKS:
         ratios = [one / free for one, free in zip(rates[name], rates["free"], strict=True)]
         figures[f"decode.{name}_to_free"] = figure(ratios, "ratio", goal=goal)
+        ratios = [one / free for one, free in zip(cpu[name], cpu["free"], strict=True)]
+        figures[f"decode.{name}_to_free.cpu"] = figure(ratios, "ratio")
     return figures
 
 
-def _rate(engine: Engine, prompt: tuple[int, ...], grammar: Grammar | None) -> float:
-    """Tokens per second after the prompt is computed."""
+def _rates(engine: Engine, prompt: tuple[int, ...], grammar: Grammar | None) -> tuple[float, float]:
+    """Tokens per second after the prompt is computed, by the clock and of CPU time."""
     engine.add_request(EngineRequest(prompt, GREEDY, prefill_only=True))
     finish(engine)
     params = SamplingParams(temperature=0.0, max_tokens=TOKENS + 1)
     engine.add_request(EngineRequest(prompt, params, grammar=grammar, statistics=NUM_TOP))
     engine.step()
-    started = time.perf_counter()
+    started, cpu_started = time.perf_counter(), time.process_time()
     num_tokens = 0
     for _ in range(TOKENS):
         if not engine.has_work:
             break
         num_tokens += sum(len(event.token_ids) for event in engine.step())
-    elapsed_s = time.perf_counter() - started
+    elapsed_s, cpu_s = time.perf_counter() - started, time.process_time() - cpu_started
     finish(engine)
     engine.clear_prefix_cache()
     assert num_tokens == TOKENS, f"{num_tokens} tokens in {TOKENS} steps: forced, or ended early"
-    return num_tokens / elapsed_s
+    return num_tokens / elapsed_s, num_tokens / cpu_s

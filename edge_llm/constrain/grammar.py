@@ -98,6 +98,16 @@ class Repeat:
 
 
 @dataclass(frozen=True, slots=True)
+class Selection:
+    """Some of the parts in order, those that are required in any case, with text between."""
+
+    parts: tuple[Part, ...]
+    required: tuple[bool, ...]
+    """Of each part, whether it has to be there."""
+    separator: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Trigger:
     """What has to follow once free text has come to `begin`."""
 
@@ -135,6 +145,7 @@ Grammar: TypeAlias = (
     | Concat
     | Either
     | Repeat
+    | Selection
     | Triggered
 )
 """What `EngineRequest.grammar` takes."""

@@ -23,6 +23,7 @@ from edge_llm.constrain.grammar import (
     Part,
     Regex,
     Repeat,
+    Selection,
     Trigger,
     Triggered,
     Until,
@@ -93,11 +94,11 @@ class _Writer:
                 return self._free_text(part.without)
             case Until():
                 return self._until(part.end)
-            case Concat() | Either() | Repeat() | Triggered():
+            case Concat() | Either() | Repeat() | Selection() | Triggered():
                 return self._composed(part, depth + 1)
         raise GrammarError(f"{type(part).__name__} is no part of a grammar")
 
-    def _composed(self, part: Concat | Either | Repeat | Triggered, depth: int) -> str:
+    def _composed(self, part: Concat | Either | Repeat | Selection | Triggered, depth: int) -> str:
         match part:
             case Concat():
                 return self._group(" ".join(self.part(one, depth) for one in part.parts) or '""')
@@ -107,6 +108,8 @@ class _Writer:
                 return self._group(" | ".join(self.part(one, depth) for one in part.options))
             case Repeat():
                 return self._repeat(part, depth)
+            case Selection():
+                return self._selection(part, depth)
         return self._triggered(part, depth)
 
     def _group(self, text: str) -> str:
@@ -195,6 +198,18 @@ class _Writer:
         rest = f"{more}{_count(max(0, low - 1), None if high is None else high - 1)}"
         whole = self._rule(f"{one} {rest}")
         return whole if low > 0 else self._rule(f"{whole}?")
+
+    def _selection(self, part: Selection, depth: int) -> str:
+        """As many rules as parts, twice: what may come first, and what after that."""
+        separator = self._literal(part.separator) if part.separator else ""
+        first = after = '""'
+        for one, is_required in reversed(list(zip(part.parts, part.required, strict=True))):
+            name = self._group(self.part(one, depth))
+            begun = f"{name} {after}"
+            first = self._rule(begun if is_required else f"{begun} | {first}")
+            later = self._rule(f"{separator} {name}")
+            after = self._rule(f"{later}{'' if is_required else '?'} {after}")
+        return first
 
     def _until(self, end: str | Marker) -> str:
         if isinstance(end, Marker) and end.text in self._tokens:

@@ -30,6 +30,7 @@ _KINDS: Mapping[str, type[Any]] = MappingProxyType(
             descriptions.Concat,
             descriptions.Either,
             descriptions.Repeat,
+            descriptions.Selection,
             descriptions.Trigger,
             descriptions.Triggered,
         )

@@ -25,6 +25,13 @@ EdgeLLMError
 │   │       └─ DevicePlacementError the chosen device cannot run all of it
 │   ├─ QuantizationRefusedError    the result is no longer the same model, or no smaller
 │   └─ InsufficientMemoryError
+├─ CalibrationError                a calibration cannot be fitted, read, written or used
+│   ├─ CalibrationDataError        the outcomes do not fit together, or are too few
+│   ├─ CalibrationInfeasibleError  no threshold keeps the goal
+│   ├─ CalibrationNotFoundError    404
+│   ├─ CalibrationFormatError      the file is damaged, or something else
+│   │   └─ CalibrationVersionError a newer edge-llm wrote it
+│   └─ CalibrationMismatchError    it is for another model, quantisation, template or task
 ├─ RequestError                    400
 │   ├─ InvalidParameterError       also a ValueError: a known option with a bad value
 │   ├─ UnsupportedParameterError   the loaded model cannot do what was asked
@@ -60,13 +67,6 @@ EdgeLLMError
 │   │   └─ TruncatedAnswerError     422, it was cut off before it was whole
 │   ├─ AnswerDeferredError         503, stored until the cloud can answer; `request_id` names it
 │   └─ BudgetExceededError         429, a limit in USD or bytes would be passed
-├─ CalibrationError                a calibration cannot be fitted, read, written or used
-│   ├─ CalibrationDataError        the outcomes do not fit together, or are too few
-│   ├─ CalibrationInfeasibleError  no threshold keeps the goal
-│   ├─ CalibrationNotFoundError    404
-│   ├─ CalibrationFormatError      the file is damaged, or something else
-│   │   └─ CalibrationVersionError a newer edge-llm wrote it
-│   └─ CalibrationMismatchError    it is for another model, quantisation, template or task
 ├─ StoreError                      a file of SQLite cannot be used
 │   ├─ StoreBusyError              503, another process holds it
 │   ├─ StoreFullError              507, no room on the disk
@@ -90,118 +90,186 @@ EdgeLLMError
 from __future__ import annotations
 
 import difflib
-import time
 from typing import TYPE_CHECKING
 
-from edge_llm.errors.base import EdgeLLMError as EdgeLLMError
-from edge_llm.errors.cloud import (
-    CircuitOpenError as CircuitOpenError,
+from edge_llm.errors.base import (
+    EdgeLLMError,
 )
 from edge_llm.errors.cloud import (
-    CloudAuthError as CloudAuthError,
+    CircuitOpenError,
+    CloudAuthError,
+    CloudContentFilterError,
+    CloudContextLengthError,
+    CloudError,
+    CloudForbiddenError,
+    CloudModelNotFoundError,
+    CloudQuotaError,
+    CloudRateLimitError,
+    CloudRequestError,
+    CloudResponseError,
+    CloudTimeoutError,
+    CloudTruncatedError,
+    CloudUnavailableError,
+    OfflineError,
+    PrivacyError,
+    RedactionError,
 )
-from edge_llm.errors.cloud import (
-    CloudContentFilterError as CloudContentFilterError,
-)
-from edge_llm.errors.cloud import (
-    CloudContextLengthError as CloudContextLengthError,
-)
-from edge_llm.errors.cloud import (
-    CloudError as CloudError,
-)
-from edge_llm.errors.cloud import (
-    CloudForbiddenError as CloudForbiddenError,
-)
-from edge_llm.errors.cloud import (
-    CloudModelNotFoundError as CloudModelNotFoundError,
-)
-from edge_llm.errors.cloud import (
-    CloudQuotaError as CloudQuotaError,
-)
-from edge_llm.errors.cloud import (
-    CloudRateLimitError as CloudRateLimitError,
-)
-from edge_llm.errors.cloud import (
-    CloudRequestError as CloudRequestError,
-)
-from edge_llm.errors.cloud import (
-    CloudResponseError as CloudResponseError,
-)
-from edge_llm.errors.cloud import (
-    CloudTimeoutError as CloudTimeoutError,
-)
-from edge_llm.errors.cloud import (
-    CloudTruncatedError as CloudTruncatedError,
-)
-from edge_llm.errors.cloud import (
-    CloudUnavailableError as CloudUnavailableError,
-)
-from edge_llm.errors.cloud import (
-    OfflineError as OfflineError,
-)
-from edge_llm.errors.cloud import (
-    PrivacyError as PrivacyError,
-)
-from edge_llm.errors.cloud import (
-    RedactionError as RedactionError,
+from edge_llm.errors.confidence import (
+    CalibrationDataError,
+    CalibrationError,
+    CalibrationFormatError,
+    CalibrationInfeasibleError,
+    CalibrationMismatchError,
+    CalibrationNotFoundError,
+    CalibrationVersionError,
 )
 from edge_llm.errors.model import (
-    DevicePlacementError as DevicePlacementError,
+    DevicePlacementError,
+    HubBusyError,
+    HubOfflineError,
+    InsufficientMemoryError,
+    ModelAccessError,
+    ModelDownloadError,
+    ModelError,
+    ModelFormatError,
+    ModelIntegrityError,
+    ModelNotFoundError,
+    ModelNotInstalledError,
+    ModelRangeError,
+    ModelReferenceError,
+    ModelStoreError,
+    NotGGUFError,
+    QuantizationRefusedError,
+    TruncatedModelError,
+    UnsupportedModelError,
 )
-from edge_llm.errors.model import (
-    HubBusyError as HubBusyError,
+from edge_llm.errors.request import (
+    ChatTemplateError,
+    ContextLengthExceededError,
+    GrammarError,
+    GrammarTooLargeError,
+    InvalidParameterError,
+    RefusedRequestError,
+    RequestError,
+    UnsupportedParameterError,
+    UnsupportedSchemaError,
 )
-from edge_llm.errors.model import (
-    HubOfflineError as HubOfflineError,
+from edge_llm.errors.routing import (
+    AnswerDeferredError,
+    AnswerRejectedError,
+    BudgetExceededError,
+    InvalidAnswerError,
+    NoRouteError,
+    RoutingError,
+    TruncatedAnswerError,
 )
-from edge_llm.errors.model import (
-    InsufficientMemoryError as InsufficientMemoryError,
+from edge_llm.errors.store import (
+    DeferredError,
+    DeferredNotFoundError,
+    DeferredQueueFullError,
+    LeaseLostError,
+    StoreBusyError,
+    StoreCorruptedError,
+    StoreError,
+    StoreFullError,
+    StoreVersionError,
 )
-from edge_llm.errors.model import (
-    ModelAccessError as ModelAccessError,
-)
-from edge_llm.errors.model import (
-    ModelDownloadError as ModelDownloadError,
-)
-from edge_llm.errors.model import (
-    ModelError as ModelError,
-)
-from edge_llm.errors.model import (
-    ModelFormatError as ModelFormatError,
-)
-from edge_llm.errors.model import (
-    ModelIntegrityError as ModelIntegrityError,
-)
-from edge_llm.errors.model import (
-    ModelNotFoundError as ModelNotFoundError,
-)
-from edge_llm.errors.model import (
-    ModelNotInstalledError as ModelNotInstalledError,
-)
-from edge_llm.errors.model import (
-    ModelRangeError as ModelRangeError,
-)
-from edge_llm.errors.model import (
-    ModelReferenceError as ModelReferenceError,
-)
-from edge_llm.errors.model import (
-    ModelStoreError as ModelStoreError,
-)
-from edge_llm.errors.model import (
-    NotGGUFError as NotGGUFError,
-)
-from edge_llm.errors.model import (
-    QuantizationRefusedError as QuantizationRefusedError,
-)
-from edge_llm.errors.model import (
-    TruncatedModelError as TruncatedModelError,
-)
-from edge_llm.errors.model import (
-    UnsupportedModelError as UnsupportedModelError,
+from edge_llm.errors.tools import (
+    RunLimitExceededError,
+    ToolError,
+    ToolServerError,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+__all__ = [
+    "AnswerDeferredError",
+    "AnswerRejectedError",
+    "BackendError",
+    "BudgetExceededError",
+    "CalibrationDataError",
+    "CalibrationError",
+    "CalibrationFormatError",
+    "CalibrationInfeasibleError",
+    "CalibrationMismatchError",
+    "CalibrationNotFoundError",
+    "CalibrationVersionError",
+    "ChatTemplateError",
+    "CircuitOpenError",
+    "CloudAuthError",
+    "CloudContentFilterError",
+    "CloudContextLengthError",
+    "CloudError",
+    "CloudForbiddenError",
+    "CloudModelNotFoundError",
+    "CloudQuotaError",
+    "CloudRateLimitError",
+    "CloudRequestError",
+    "CloudResponseError",
+    "CloudTimeoutError",
+    "CloudTruncatedError",
+    "CloudUnavailableError",
+    "ConfigError",
+    "ContextLengthExceededError",
+    "DataSetError",
+    "DeadlineExceededError",
+    "DeferredError",
+    "DeferredNotFoundError",
+    "DeferredQueueFullError",
+    "DevicePlacementError",
+    "DeviceUnavailableError",
+    "EdgeLLMError",
+    "EngineCrashedError",
+    "GrammarError",
+    "GrammarTooLargeError",
+    "HubBusyError",
+    "HubOfflineError",
+    "InsufficientMemoryError",
+    "InvalidAnswerError",
+    "InvalidParameterError",
+    "LeaseLostError",
+    "ModelAccessError",
+    "ModelDownloadError",
+    "ModelError",
+    "ModelFormatError",
+    "ModelIntegrityError",
+    "ModelNotFoundError",
+    "ModelNotInstalledError",
+    "ModelRangeError",
+    "ModelReferenceError",
+    "ModelStoreError",
+    "NoRouteError",
+    "NotGGUFError",
+    "NotRemoteError",
+    "OfflineError",
+    "PrivacyError",
+    "PrivacyRuleError",
+    "QuantizationRefusedError",
+    "RedactionError",
+    "RefusedRequestError",
+    "RequestAbortedError",
+    "RequestError",
+    "RoutingError",
+    "RunLimitExceededError",
+    "RuntimeClosedError",
+    "RuntimeForkedError",
+    "StoreBusyError",
+    "StoreCorruptedError",
+    "StoreError",
+    "StoreFullError",
+    "StoreVersionError",
+    "ToolError",
+    "ToolServerError",
+    "TruncatedAnswerError",
+    "TruncatedModelError",
+    "UnknownOptionError",
+    "UnsupportedModelError",
+    "UnsupportedParameterError",
+    "UnsupportedSchemaError",
+    "did_you_mean",
+]
 
 
 class ConfigError(EdgeLLMError):
@@ -235,83 +303,6 @@ class DataSetError(ConfigError):
     code = "data_set"
 
 
-class RequestError(EdgeLLMError):
-    """The request itself cannot be served as it is."""
-
-    code = "invalid_request"
-    status_code = 400
-
-
-class InvalidParameterError(RequestError, ValueError):
-    """A known parameter with a value outside its range."""
-
-    code = "invalid_parameter"
-
-
-class UnsupportedParameterError(RequestError):
-    """The loaded model cannot do what the parameter asks for."""
-
-    code = "unsupported_parameter"
-
-
-class ChatTemplateError(RequestError):
-    """The chat template does not parse, or it refused the messages."""
-
-    code = "chat_template"
-
-
-class ContextLengthExceededError(RequestError):
-    """Prompt and answer together do not fit in the context; nothing was truncated."""
-
-    code = "context_length_exceeded"
-
-    def __init__(self, *, prompt_tokens: int, max_tokens: int, max_model_len: int) -> None:
-        super().__init__(
-            f"the prompt has {prompt_tokens} tokens; with {max_tokens} for the answer that is more"
-            f" than the context of {max_model_len}",
-            hint="shorten the conversation, lower max_tokens, raise context_size, or pass"
-            " overflow='drop_oldest'",
-        )
-        self.prompt_tokens = prompt_tokens
-        self.max_tokens = max_tokens
-        self.max_model_len = max_model_len
-
-
-class GrammarError(RequestError):
-    """A constraint on the answer is no grammar, or one that no text satisfies."""
-
-    code = "invalid_grammar"
-
-
-class UnsupportedSchemaError(GrammarError):
-    """A strict JSON schema uses a keyword that cannot be enforced while an answer is written."""
-
-    code = "unsupported_schema"
-
-    def __init__(self, path: str, keyword: str, why: str | None = None) -> None:
-        """`path` is the JSON pointer of the keyword, such as `#/properties/a/not`."""
-        reason = f": {why}" if why else ""
-        super().__init__(
-            f"the schema's {keyword!r} at {path} cannot be enforced{reason}",
-            hint="leave it out, or pass strict=False and check the answer afterwards",
-        )
-        self.path = path
-        self.keyword = keyword
-
-
-class GrammarTooLargeError(GrammarError):
-    """A constraint is too large, or would take too long or too much memory to keep to."""
-
-    code = "grammar_too_large"
-
-
-class RefusedRequestError(RequestError):
-    """The same request ended the engine's process twice; it is not tried again for a while."""
-
-    code = "request_refused"
-    status_code = 422
-
-
 class BackendError(EdgeLLMError):
     """The native library failed while running the model."""
 
@@ -324,227 +315,6 @@ class EngineCrashedError(BackendError):
 
     code = "engine_crashed"
     status_code = 503
-
-
-class RoutingError(EdgeLLMError):
-    """No tier may have the request."""
-
-    code = "routing_error"
-    status_code = 503
-
-
-class NoRouteError(RoutingError):
-    """Every tier was refused: forbidden, out of reach, or not able to."""
-
-    code = "no_route"
-
-
-class AnswerRejectedError(RoutingError):
-    """No tier gave an answer that validates, and one that does not is not passed on."""
-
-    code = "answer_rejected"
-    status_code = 502
-    retryable = True
-
-
-class InvalidAnswerError(AnswerRejectedError):
-    """The answer, or a call in it, breaks the schema, grammar or choice that was asked for."""
-
-    code = "answer_invalid"
-
-    def __init__(
-        self, message: str, *, hint: str | None = None, path: str = "$", keyword: str = ""
-    ) -> None:
-        super().__init__(message, hint=hint)
-        self.path = path
-        """Where in the answer, as `$.ingredients[2].grams`; a call begins with its tool's name."""
-        self.keyword = keyword
-        """What was broken there: a keyword of JSON Schema, `json`, `regex`, `choice`, `type` …"""
-
-
-class TruncatedAnswerError(AnswerRejectedError):
-    """The answer was cut off, by `max_tokens` or the end of the context, before it was whole."""
-
-    code = "answer_truncated"
-    status_code = 422
-    retryable = False
-
-
-class AnswerDeferredError(RoutingError):
-    """Only the cloud could answer, and cannot now: the request is stored until it can."""
-
-    code = "answer_deferred"
-    status_code = 503
-
-    def __init__(self, message: str, *, hint: str | None = None, request_id: str = "") -> None:
-        super().__init__(message, hint=hint)
-        self.request_id = request_id
-
-
-class BudgetExceededError(RoutingError):
-    """The request would pass a limit in USD or in bytes sent; nothing was reserved."""
-
-    code = "budget_exceeded"
-    status_code = 429
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        limit: str,
-        allowed: float,
-        spent: float,
-        requested: float,
-        resets_at: float | None,
-    ) -> None:
-        hint = None if resets_at is None else f"the limit resets at {_utc(resets_at)}"
-        super().__init__(message, hint=hint or f"no reset helps; raise {limit}")
-        self.limit = limit
-        """`daily_usd`, `monthly_usd`, `daily_bytes` or `monthly_bytes`."""
-        self.allowed = allowed
-        """Of that limit, in USD or bytes."""
-        self.spent = spent
-        """Reservations included."""
-        self.requested = requested
-        self.resets_at = resets_at
-        """Seconds since the epoch; None when the request alone is more than the limit."""
-
-
-class CalibrationError(EdgeLLMError):
-    """A calibration cannot be fitted, read, written or used."""
-
-    code = "calibration_error"
-
-
-class CalibrationDataError(CalibrationError):
-    """The outcomes do not fit together, or are too few."""
-
-    code = "calibration_data"
-    status_code = 400
-
-
-class CalibrationInfeasibleError(CalibrationError):
-    """No threshold keeps what was to be promised; `hint` says what would help."""
-
-    code = "calibration_infeasible"
-
-
-class CalibrationNotFoundError(CalibrationError):
-    """There is no such file."""
-
-    code = "calibration_not_found"
-    status_code = 404
-
-
-class CalibrationFormatError(CalibrationError):
-    """The file is damaged, or is no calibration."""
-
-    code = "calibration_format"
-
-
-class CalibrationVersionError(CalibrationFormatError):
-    """A newer edge-llm wrote the file."""
-
-    code = "calibration_version"
-
-
-class CalibrationMismatchError(CalibrationError):
-    """The calibration is for another model, quantisation, template or task."""
-
-    code = "calibration_mismatch"
-
-
-class StoreError(EdgeLLMError):
-    """A file of SQLite cannot be opened, read or written."""
-
-    code = "store_error"
-
-
-class StoreBusyError(StoreError):
-    """Another process held the file for too long; nothing was written."""
-
-    code = "store_busy"
-    status_code = 503
-    retryable = True
-
-
-class StoreFullError(StoreError):
-    """The disk has no room; nothing was written."""
-
-    code = "store_full"
-    status_code = 507
-
-
-class StoreCorruptedError(StoreError):
-    """The file is damaged, or is no database."""
-
-    code = "store_corrupted"
-
-
-class StoreVersionError(StoreError):
-    """A newer version wrote the file, or it belongs to another part or program."""
-
-    code = "store_version"
-
-
-class DeferredError(EdgeLLMError):
-    """The deferred request is not in a state that allows what was asked."""
-
-    code = "deferred_state"
-    status_code = 409
-
-
-class DeferredNotFoundError(DeferredError):
-    """There is no deferred request with this id, or it was forgotten."""
-
-    code = "deferred_not_found"
-    status_code = 404
-
-
-class DeferredQueueFullError(DeferredError):
-    """As many requests wait as may; this one was not stored."""
-
-    code = "deferred_queue_full"
-    status_code = 503
-    retryable = True
-
-
-class LeaseLostError(DeferredError):
-    """The lease ran out or the request was cancelled meanwhile; the answer was not stored."""
-
-    code = "deferred_lease_lost"
-
-
-class ToolError(EdgeLLMError):
-    """A function or server cannot be offered as tools. A call that fails is no error of a run."""
-
-    code = "tool_error"
-    status_code = 400
-
-
-class ToolServerError(ToolError):
-    """An MCP server does not start, does not answer, or has died."""
-
-    code = "tool_server"
-    status_code = 502
-    retryable = True
-
-
-class RunLimitExceededError(EdgeLLMError):
-    """A run came to a limit before its model had answered; what was done until then is kept."""
-
-    code = "run_limit"
-    status_code = 429
-
-    def __init__(
-        self, message: str, *, hint: str | None = None, limit: str = "", result: object = None
-    ) -> None:
-        wider = f"raise {limit}, or look at `result` for what was done"
-        super().__init__(message, hint=hint or wider)
-        self.limit = limit
-        """`max_turns`, `max_total_tokens`, `max_usd` or `deadline_s`."""
-        self.result = result
-        """The `RunResult` so far: its calls have been executed."""
 
 
 class RequestAbortedError(EdgeLLMError):
@@ -580,10 +350,6 @@ class RuntimeForkedError(RuntimeClosedError):
     """The runtime was created in another process; threads and models do not survive fork()."""
 
     code = "runtime_forked"
-
-
-def _utc(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -23,6 +23,7 @@ from edge_llm.constrain.grammar import (
     Part,
     Regex,
     Repeat,
+    Selection,
     Trigger,
     Triggered,
     Until,
@@ -34,6 +35,7 @@ TOKENIZER = ByteTokenizer()
 IDS = {token.text: token.id for token in TOKENIZER.special_tokens}
 COMPILER = GrammarCompiler(TOKENIZER)
 
+SOME = Selection(("a", "b", "c"), (False, True, False), ",")
 LAMP = JsonSchema({"type": "object", "properties": {"a": {"enum": ["x"]}}, "required": ["a"],
                    "additionalProperties": False})  # fmt: skip
 X = '{"a":"x"}'
@@ -95,6 +97,12 @@ CALLED = f"<tool_call>{X}</tool_call>"
         (Repeat("a", separator=","), "a,a,a"),
         (Repeat("a"), ""),
         (Repeat("a", 0, 0), ""),
+        (SOME, "b"),
+        (SOME, "a,b,c"),
+        (SOME, "b,c"),
+        (Selection(("a", "b"), (False, False), ","), ""),
+        (Selection(("a", "b"), (True, False)), "ab"),
+        (Selection((), ()), ""),
         (FreeText(), "anything <think> at all"),
         (FreeText(("STOP", Marker("<tool_call>"))), "ST STO"),
         (Until("END"), "the END"),
@@ -129,6 +137,10 @@ def test_a_text_that_fits_is_let_through(grammar: Grammar, text: str) -> None:
         (Choice(("on", "off")), "offf"),
         (Lark('start: "a" %json {"type":"object"}'), "a{ }"),
         (Repeat("a", 2, 3), "a"),
+        (SOME, "a,c"),
+        (SOME, "b,"),
+        (SOME, "c,b"),
+        (Repeat("a", 0, 1), "aa"),
         (Repeat("a", 2, 3), "aaaa"),
         (FreeText(("STOP",)), "do STOP"),
         (FreeText((Marker("<tool_call>"),)), "a <tool_call>"),

@@ -33,6 +33,7 @@ from edge_llm.errors import (
     ContextLengthExceededError,
     EdgeLLMError,
     InvalidParameterError,
+    RunLimitExceededError,
     UnsupportedSchemaError,
 )
 from edge_llm.hub.memory_estimate import MemoryEstimate
@@ -216,6 +217,7 @@ PARTICULAR: list[EdgeLLMError] = [
         "spent", limit="daily_usd", allowed=1.0, spent=0.9, requested=0.2, resets_at=1.8e9
     ),
     UnsupportedSchemaError("#/properties/a/not", "not"),
+    RunLimitExceededError("stopped", limit="max_turns"),
 ]
 """Errors with constructors of their own."""
 

@@ -9,10 +9,9 @@ from functools import singledispatch
 
 from edge_llm.constrain.calls.sequence import (
     Member,
-    joined,
     properties_of,
     required_of,
-    separated,
+    selection,
 )
 from edge_llm.constrain.calls.spelling import concat, spell
 from edge_llm.constrain.calls.values import (
@@ -121,7 +120,7 @@ def _keywords(layout: PythonLayout, tool: OfferedTool) -> Part:
         for name in names
         if name.isidentifier()
     ]
-    return separated(members, layout.comma)
+    return selection(members, layout.comma)
 
 
 @section_of.register
@@ -146,7 +145,7 @@ def _tags(layout: TagLayout, tool: OfferedTool) -> Part:
         key = concat(layout.key_open, Regex(r"[A-Za-z_]\w*"), layout.key_end)
         return Repeat(concat(key, tagged_value({}, layout.value_end)))
     required = required_of(tool.parameters)
-    return joined(
+    return selection(
         Member(
             concat(
                 f"{layout.key_open}{name}{layout.key_end}",

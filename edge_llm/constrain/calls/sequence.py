@@ -1,4 +1,4 @@
-"""Members in order, some of them optional, with a separator between those that are there."""
+"""The arguments that a schema names, one by one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edge_llm.constrain.grammar import Concat, Either, Part, Repeat
+from edge_llm.constrain.grammar import Part, Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,30 +17,12 @@ class Member:
     is_required: bool
 
 
-def separated(members: Sequence[Member], separator: str) -> Part:
-    """Any selection of the members that has all required ones, in order.
-
-    Its size grows with the square of how many optional ones stand before the first required one.
-    """
-    options: list[Part] = []
-    for index, member in enumerate(members):
-        later = [_after(one, separator) for one in members[index + 1 :]]
-        options.append(Concat((member.part, *later)))
-        if member.is_required:
-            break
-    else:
-        options.append("")
-    return options[0] if len(options) == 1 else Either(tuple(options))
-
-
-def _after(member: Member, separator: str) -> Part:
-    part = Concat((separator, member.part))
-    return part if member.is_required else Repeat(part, 0, 1)
-
-
-def joined(members: Iterable[Member]) -> Part:
-    """The members one after the other, with nothing between."""
-    return Concat(tuple(m.part if m.is_required else Repeat(m.part, 0, 1) for m in members))
+def selection(members: Iterable[Member], separator: str = "") -> Part:
+    """Any selection of the members that has all required ones, in order."""
+    found = tuple(members)
+    return Selection(
+        tuple(one.part for one in found), tuple(one.is_required for one in found), separator
+    )
 
 
 def properties_of(schema: Mapping[str, Any] | bool) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from edge_llm.constrain.calls.sequence import Member, properties_of, required_of, separated
+from edge_llm.constrain.calls.sequence import Member, properties_of, required_of, selection
 from edge_llm.constrain.calls.spelling import concat
 from edge_llm.constrain.grammar import (
     Choice,
@@ -92,7 +92,7 @@ def clause_members(schema: Mapping[str, Any] | bool, quote: str, depth: int = 0)
                name in required)
         for name in sorted(properties)
     ]  # fmt: skip
-    return separated(members, ",")
+    return selection(members, ",")
 
 
 def _clause_of_type(kind: str, schema: Any, quote: str, depth: int) -> Part:
