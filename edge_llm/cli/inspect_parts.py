@@ -11,6 +11,7 @@ from edge_llm.backends.base import Placement, ThreadPlan
 from edge_llm.errors import EdgeLLMError
 from edge_llm.hub.memory_estimate import MemoryEstimate
 from edge_llm.prompt.audit import unprotected_turns, warnings_of
+from edge_llm.prompt.calls.evidence import format_of
 from edge_llm.prompt.chat_template import ChatTemplate
 from edge_llm.prompt.tokenizer import TokenKind, Vocabulary
 
@@ -119,6 +120,8 @@ def _describe_template(vocabulary: Vocabulary, source: str | None) -> tuple[Reco
         "turns_protected": warning is None,
         "problem": warning,
         "tools": template.supports_tools,
+        # One that is read off the template has a long name of its own.
+        "calls": format_of(template).name.partition(":")[0],
         "system": template.supports_system,
         "thinking": template.supports_thinking,
         "text": source,
