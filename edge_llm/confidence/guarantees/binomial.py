@@ -6,7 +6,6 @@ import math
 
 _TINY = 1e-300
 _PRECISION = 1e-15
-_MAX_TERMS = 1_000_000
 
 
 def incomplete_beta(a: float, b: float, x: float) -> float:
@@ -69,16 +68,16 @@ def trials_without_failure(level: float, delta: float) -> int:
 def _fraction(a: float, b: float, x: float) -> float:
     c = 1.0
     d = 1.0 / _floored(1.0 - (a + b) * x / (a + 1.0))
-    value = d
-    for m in range(1, _MAX_TERMS):
+    value, change, m = d, 0.0, 0
+    while abs(change - 1.0) > _PRECISION:
+        m += 1
         even = m * (b - m) * x / ((a + 2 * m - 1.0) * (a + 2 * m))
         odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1.0))
         for term in (even, odd):
             d = 1.0 / _floored(1.0 + term * d)
             c = _floored(1.0 + term / c)
             value *= c * d
-        if abs(c * d - 1.0) < _PRECISION:
-            break
+        change = c * d
     return value
 
 

@@ -16,7 +16,7 @@ from edge_llm.confidence.guarantees.binomial import trials_without_failure
 from edge_llm.confidence.guarantees.bounds import is_binary, mean_p_value
 from edge_llm.confidence.guarantees.certificate import Infeasible
 from edge_llm.confidence.guarantees.goals import SelectiveError
-from edge_llm.confidence.guarantees.sample import Sample, above
+from edge_llm.confidence.guarantees.sample import ROUNDING, Sample, above
 
 START_SHARES = (0.0, 0.25, 0.5, 0.75)
 """Kept shares at which a sequence of tests begins, each with an equal part of delta."""
@@ -25,6 +25,8 @@ RANK_SHARES = tuple(share / 10 for share in range(1, 11))
 _HEAD_START = 3
 """The first sequence begins where so many times the fewest labels are kept: one error is no end."""
 _MOST_LABELS = 1 << 24
+_EXPLAINED = 8
+"""Of the thresholds that were tried, so many are asked what would have let them pass."""
 
 
 class Tried(NamedTuple):
@@ -69,13 +71,14 @@ def explain(tried: list[Tried], sample: Sample, goal: SelectiveError) -> Infeasi
             labels_needed=_HEAD_START * fewest,
         )
     exact = sample.largest_weight == 1.0 and is_binary(sample.losses)
+    some = tried[:: math.ceil(len(tried) / _EXPLAINED)]
     best = min(tried, key=lambda one: one.errors / max(1, one.num_kept))
     accuracy = 1.0 - float(np.average(sample.losses[sample.kept(best.threshold)]))
     needed = min(
-        (found for one in tried if (found := _labels_needed(one, sample, exact)) is not None),
+        (found for one in some if (found := _labels_needed(one, sample, exact)) is not None),
         default=None,
     )
-    reachable = math.ceil(1000 * min(_level_reachable(one, goal, exact) for one in tried)) / 1000
+    reachable = math.ceil(1000 * min(_level_reachable(one, goal, exact) for one in some)) / 1000
     if needed is None:
         advice = [
             "more labels would not help: bring a signal that tells right from wrong better, or a "
@@ -97,7 +100,7 @@ def explain(tried: list[Tried], sample: Sample, goal: SelectiveError) -> Infeasi
 
 
 def _on_grid(sample: Sample, goal: SelectiveError, grid: Floats, exact: bool) -> list[Tried]:
-    thresholds = np.unique(grid)[::-1]
+    thresholds = np.unique(np.maximum(0.0, grid - ROUNDING))[::-1]
     kept = [int(sample.kept(one).sum()) for one in thresholds]
     starts = _starts(kept, goal)
     spent = dict.fromkeys(starts, goal.delta / len(starts)) if starts else {}

@@ -45,8 +45,8 @@ def test_what_is_written_is_read_back_to_the_last_bit(
 
     new = drawn_outcomes(50, 9)
     for target in ("wrong", "gain"):
-        for name, scores in certified.scores(new, target).items():  # type: ignore[arg-type]
-            np.testing.assert_array_equal(read.scores(new, target)[name], scores)  # type: ignore[arg-type]
+        for name, scores in certified.scores(new, target).items():
+            np.testing.assert_array_equal(read.scores(new, target)[name], scores)
     assert read.binding == certified.binding
     assert read.certificate == certified.certificate
     assert read.policy == certified.policy

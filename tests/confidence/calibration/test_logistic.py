@@ -46,6 +46,16 @@ def test_separable_rows_stay_finite() -> None:
     assert found.log_odds(columns)[0] < 0 < found.log_odds(columns)[3]
 
 
+def test_steps_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_llm.confidence.calibration.logistic.MAX_STEPS", 1)
+    columns, target = drawn(200)
+
+    once = fit_logistic(columns, target, np.ones(200), 0.01)
+
+    monkeypatch.undo()
+    assert once.weights != pytest.approx(fit_logistic(columns, target, np.ones(200), 0.01).weights)
+
+
 def test_a_step_that_leads_too_far_is_shortened() -> None:
     columns, target = drawn(60)
     away = fit_logistic(columns, target, np.ones(60), 1e-3)
@@ -84,7 +94,7 @@ def test_a_row_is_judged_by_models_that_did_not_see_it() -> None:
 
 def test_folds_hold_every_row_once_and_groups_whole() -> None:
     groups = np.repeat(np.arange(13), 3)
-    target = np.arange(39) % 2.0
+    target = np.tile([0.0, 1.0, 0.0], 13)
 
     folds = make_folds(target, groups, 3)
 

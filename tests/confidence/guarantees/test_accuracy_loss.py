@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_llm.confidence.guarantees.certificate import Certificate, Infeasible
-from edge_llm.confidence.guarantees.certify import certify, measured_threshold
+from edge_llm.confidence.guarantees.certify import certify, find_threshold, measured_threshold
 from edge_llm.confidence.guarantees.goals import AccuracyLoss
 from tests.support.outcomes import plain_outcomes
 
@@ -20,7 +20,7 @@ def test_nineteen_rows_worked_by_hand() -> None:
     found = certify(scores, plain_outcomes(local, np.ones(19)), MEAN_ONLY)
 
     assert isinstance(found, Certificate)
-    assert found.policy.threshold == np.nextafter(scores[10], 1.0)
+    assert scores[10] < found.policy.threshold < scores[10] + 1e-9
     assert found.kept_share == pytest.approx(10 / 19)
     assert found.risk == pytest.approx(1 / 19)
     assert found.risk_bound == pytest.approx(2 / 20)
@@ -101,6 +101,7 @@ def test_a_score_that_trusts_what_is_wrong_is_infeasible_and_more_labels_do_not_
 
     assert isinstance(found, Infeasible)
     assert found.labels_needed is None
+    assert found.level_reachable is not None
     assert found.level_reachable == pytest.approx(0.503)
     assert found.local_accuracy_needed == pytest.approx(0.9)
     assert "more labels would not help" in found.advice[0]
@@ -122,6 +123,15 @@ def test_one_unlucky_label_asks_for_more_of_them() -> None:
     many[[0, 15]] = 0.0
     rows = plain_outcomes(many, np.ones(30))
     assert isinstance(certify(np.full(30, 0.5), rows, MEAN_ONLY), Certificate)
+
+
+def test_requests_that_are_all_given_up_before_leave_nothing_to_certify() -> None:
+    found = find_threshold(
+        np.full(20, -np.inf), plain_outcomes(np.ones(20), np.ones(20)), MEAN_ONLY, None
+    )
+
+    assert isinstance(found, Infeasible)
+    assert "escalated before" in found.reason
 
 
 def test_a_small_tie_at_the_top_asks_for_no_impossible_accuracy() -> None:

@@ -26,7 +26,7 @@ def test_errors_among_kept_answers_pass_alpha_rarely(skill: float, grid: Floats 
     rng = np.random.default_rng(2)
 
     realised = []
-    for _ in range(200):
+    for _ in range(100):
         order = rng.permutation(8000)
         mine, new = order[:500], order[500:]
         found = certify(scores[mine], plain_outcomes(local[mine]), GOAL, grid=grid)
