@@ -214,7 +214,7 @@ class TokenStatistics:
     watched_logprobs: tuple[float, ...] = ()
     """Log-probabilities, over the whole vocabulary, of the tokens that the request watches."""
     masked_mass: float = 0.0
-    """Probability that a grammar's mask took away, in [0, 1]; 0 without one."""
+    """Probability, in [0, 1], that the model itself gave to tokens which the grammar forbade."""
     self_certainty: float | None = None
     """KL divergence in nats from the uniform distribution to the model's; None: not asked for."""
 

@@ -93,6 +93,13 @@ class Score:
     """Calibrated probability that the local answer is right; None without a calibration."""
     checkpoint: str | None = None
     """Where it was measured."""
+    last_threshold: float | None = None
+    """Where the line will be at the end; None: where it is now."""
+
+    @property
+    def doubt_line(self) -> float:
+        """What a score is compared with to say how doubtful the draft is."""
+        return self.threshold if self.last_threshold is None else self.last_threshold
 
     @property
     def is_low(self) -> bool:

@@ -120,8 +120,9 @@ class Assessor:
         policy = calibration.policy
         target: Target = "wrong" if policy is None else policy.target
         line = self._line(policy, checkpoint)
+        last = None if checkpoint in _LATE else self._line(policy, END)
         value = judgement.score(target)
-        return Score(value, CALIBRATED[target], line, judgement.confidence, checkpoint)
+        return Score(value, CALIBRATED[target], line, judgement.confidence, checkpoint, last)
 
     @staticmethod
     def _warning(

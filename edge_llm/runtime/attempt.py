@@ -102,6 +102,11 @@ class TierAttempt(ABC):
         """Tokens so far."""
 
     @property
+    def prompt_tokens(self) -> int | None:
+        """Of the prompt, begun or not; None where nobody counted them."""
+        return None
+
+    @property
     def cost_usd(self) -> float:
         """US dollars so far, as far as they are known."""
         return 0.0
@@ -147,9 +152,14 @@ class LocalAttempt(TierAttempt):
         self._cached_tokens = 0
 
     @property
+    def prompt_tokens(self) -> int:
+        """Of the prompt, begun or not."""
+        return len(self._request.token_ids)
+
+    @property
     def usage(self) -> Usage:
         """Tokens so far."""
-        prompt = len(self._request.token_ids) if self._run else 0
+        prompt = self.prompt_tokens if self._run else 0
         return Usage(prompt, self.completion_tokens, self._cached_tokens)
 
     async def _next(self) -> Piece:

@@ -237,7 +237,7 @@ class Flow(RequestState):
         if self._outlet.committed is not None or attempt.draft.is_free:
             return
         score = self._watches[attempt].score
-        if score is None or score.value >= score.threshold + self._settings.band:
+        if score is None or score.value >= score.doubt_line + self._settings.band:
             return
         tier = await self._starter.better(attempt)
         if isinstance(tier, RemoteTier):

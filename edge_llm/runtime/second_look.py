@@ -133,7 +133,8 @@ class SecondLook:
                 max_tokens=each,
             )
             request = replace(prepared.request, params=changed, statistics=None, spells=False)
-            runs.append(self._begin(tier, request, begun))
+            opens = prepared.fitted.prompt.opens_thinking
+            runs.append(self._begin(tier, request, begun, opens_thinking=opens))
         return await _answers(runs)
 
     async def _other_model(self, tier: LocalTier, begun: list[LocalAttempt]) -> list[Said]:
@@ -150,16 +151,25 @@ class SecondLook:
             statistics=None,
             spells=False,
         )
-        return await _answers([self._begin(other, request, begun)])
+        opens = prepared.fitted.prompt.opens_thinking
+        return await _answers([self._begin(other, request, begun, opens_thinking=opens)])
 
     def _begin(
         self,
         tier: LocalTier,
         request: EngineRequest,
         begun: list[LocalAttempt],
+        *,
         num_logprobs: int | None = None,
+        opens_thinking: bool = False,
     ) -> LocalAttempt:
-        attempt = LocalAttempt(tier.name, tier.model, request, num_logprobs=num_logprobs)
+        attempt = LocalAttempt(
+            tier.name,
+            tier.model,
+            request,
+            opens_thinking=opens_thinking,
+            num_logprobs=num_logprobs,
+        )
         begun.append(attempt)
         self._ledger.add(attempt)
         return attempt

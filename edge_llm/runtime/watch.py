@@ -124,7 +124,7 @@ class DraftWatch:
         transcript, is_over = attempt.transcript, attempt.is_over
         return DraftState(
             num_tokens=self._num_tokens,
-            prompt_tokens=attempt.usage.prompt_tokens,
+            prompt_tokens=attempt.prompt_tokens,
             finish_reason=transcript.finish_reason,
             is_empty=not (transcript.text.strip() or transcript.calls) if is_over else None,
             is_valid=is_valid(transcript, self._standards) if is_over else None,

@@ -2,13 +2,18 @@
 
 import json
 import math
+import tomllib
 from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
+import edge_llm
 from edge_llm.confidence.base import ConfidenceSignal, DraftState
 from edge_llm.confidence.features import FEATURE_NAMES, FeatureTracker
 from edge_llm.confidence.signals.registry import SIGNALS
+from edge_llm.config import ConfidenceConfig
 from edge_llm.types import TokenStatistics
 
 signals = pytest.mark.parametrize("signal", SIGNALS.values(), ids=SIGNALS.keys())
@@ -123,3 +128,12 @@ def test_a_vector_can_be_written_down() -> None:
 
     assert features.shape == (len(FEATURE_NAMES),)
     assert json.loads(json.dumps(features.tolist(), allow_nan=False)) == features.tolist()
+
+
+def test_the_guide_names_every_signal() -> None:
+    guide = (Path(edge_llm.__file__).parent / "confidence" / "README.md").read_text("utf-8")
+
+    assert [name for name in SIGNALS if f"`{name}`" not in guide] == []
+    table = tomllib.loads(guide.split("```toml")[1].split("```")[0])
+    assert ConfidenceConfig(**{**table["confidence"], "arms": ()}) == ConfidenceConfig()
+    assert table["confidence"].keys() <= {field.name for field in fields(ConfidenceConfig)}

@@ -30,7 +30,7 @@ from edge_llm.runtime.calibrations import (
 from edge_llm.runtime.observations import read_answers, read_shadows
 from edge_llm.runtime.second_look import share_of_true
 from edge_llm.types import Answer, TokenLogprob
-from tests.support.hybrid import DoubtfulBackend, hybrid, hybrid_async
+from tests.support.hybrid import LOCAL, DoubtfulBackend, hybrid, hybrid_async
 
 SURE = "Good night."
 LOW = FEATURE_NAMES.index("low_logprob")
@@ -126,6 +126,15 @@ def test_a_request_that_surely_gains_is_not_even_begun_here(bound: Any) -> None:
     assert (answer.route, answer.checkpoint) == ("cloud", "prompt")
     assert outcomes(answer) == [("local", "deferred"), ("cloud", "answered")]
     assert answer.attempts[0].completion_tokens == 0
+
+
+def test_a_draft_that_will_hardly_pass_at_the_end_begins_a_race(bound: Any) -> None:
+    bound(calibrated(at_8=(0.1, INF), at_end=(-INF, 0.6)))
+    with hybrid(DoubtfulBackend(SURE * 9, lambda _: 0.5)) as (llm, server):
+        answer = llm.chat("good night", on_doubt="race")
+
+    assert len(server.requests) == 1
+    assert {one.tier for one in answer.attempts} == {"local", "cloud"}
 
 
 def test_the_configured_threshold_goes_before_the_certified_one(bound: Any) -> None:
@@ -293,6 +302,17 @@ def test_answers_that_are_not_doubtful_are_not_looked_at_twice() -> None:
     answer = looked("samples", DoubtfulBackend(SURE))
 
     assert outcomes(answer) == [("local", "answered")]
+
+
+def test_another_local_model_that_says_the_same_keeps_a_doubtful_answer() -> None:
+    backend = DoubtfulBackend(SURE, lambda at: 0.999 if at > 1 else 0.09)
+    tiers = [LOCAL, {"name": "larger", "model": "builtin"}]
+    settings = {"second_look": "model", "second_look_band": 0.5}
+    with hybrid(backend, tiers=tiers, confidence=settings) as (llm, _):
+        answer = llm.chat("good night")
+
+    assert (answer.tier, answer.signal) == ("local", "model_agreement")
+    assert outcomes(answer) == [("local", "answered"), ("larger", "looked")]
 
 
 def test_without_another_local_model_there_is_no_second_opinion() -> None:
