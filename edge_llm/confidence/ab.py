@@ -60,23 +60,28 @@ class Comparison:
         *,
         delta: float = DELTA,
         margin: float = MARGIN,
+        least_seen: float = 1.0,
     ) -> None:
-        """`propensities`: the smallest that each arm may have.
+        """`propensities`: the smallest that each arm may have; `least_seen`: with which probability
+        the guard-rail of a request is told, at least.
 
         Raises:
             CalibrationDataError: fewer than two arms, an unknown baseline, or no propensity.
         """
         if len(propensities) < 2 or baseline not in propensities:
             raise CalibrationDataError(f"{sorted(propensities)} with the baseline {baseline!r}")
-        if not all(_LEAST_PROPENSITY <= one <= 1.0 for one in propensities.values()):
+        least = min(propensities.values()) * least_seen
+        if not (least >= _LEAST_PROPENSITY and max(*propensities.values(), least_seen) <= 1.0):
             raise CalibrationDataError(f"propensities outside [{_LEAST_PROPENSITY}, 1]")
         self.baseline = baseline
         self.margin = margin
         self._propensities = dict(propensities)
         others = [name for name in propensities if name != baseline]
         share = delta / (2 * len(others))
+        self._least_seen = least_seen
         self._rewards = _Measure(self._propensities, baseline, share)
-        self._guards = _Measure(self._propensities, baseline, share)
+        seen = {name: one * least_seen for name, one in self._propensities.items()}
+        self._guards = _Measure(seen, baseline, share)
 
     def update(
         self,
@@ -84,9 +89,14 @@ class Comparison:
         reward: float,
         *,
         guard: float | None = None,
+        guard_seen: float | None = None,
         propensity: float | None = None,
     ) -> None:
-        """Take one request that was given to `arm`.
+        """Take one request that was given to `arm`, with `propensity`; None: the announced one.
+
+        Where the guard-rail is known of a random part only, as of kept requests that are checked in
+        the shadow, `guard_seen` is the probability with which this one was to be told, and `guard`
+        None where it was not: left out, such requests would bend the comparison.
 
         Raises:
             CalibrationDataError: an unknown arm, a value outside [0, 1], or a propensity below the
@@ -98,12 +108,14 @@ class Comparison:
         drawn = least if propensity is None else propensity
         if not least - 1e-12 <= drawn <= 1.0:
             raise CalibrationDataError(f"arm {arm!r} was drawn with {drawn!r}, below {least!r}")
+        if guard_seen is not None and not self._least_seen - 1e-12 <= guard_seen <= 1.0:
+            raise CalibrationDataError(f"seen with {guard_seen!r}, below {self._least_seen!r}")
         for value in (reward, guard):
             if value is not None and not 0.0 <= value <= 1.0:
                 raise CalibrationDataError(f"{value!r} is outside [0, 1]")
         self._rewards.update(arm, reward, drawn)
-        if guard is not None:
-            self._guards.update(arm, guard, drawn)
+        if guard is not None or guard_seen is not None:
+            self._guards.update(arm, guard, drawn * (guard_seen or 1.0))
 
     def verdicts(self) -> tuple[Verdict, ...]:
         """Of every arm but the baseline, in the order given."""
@@ -147,9 +159,9 @@ class _Measure:
     def mean(self, arm: str) -> float | None:
         return self.sums[arm] / self.counts[arm] if self.counts[arm] else None
 
-    def update(self, arm: str, value: float, propensity: float) -> None:
+    def update(self, arm: str, value: float | None, propensity: float) -> None:
         means = {name: self._known(name) for name in self.sums}
-        surprise = (value - means[arm]) / propensity
+        surprise = 0.0 if value is None else (value - means[arm]) / propensity
         for name, sequence in self.differences.items():
             told = means[name] - means[self.baseline]
             if arm == name:
@@ -157,8 +169,9 @@ class _Measure:
             elif arm == self.baseline:
                 told -= surprise
             sequence.update(told)
-        self.sums[arm] += value
-        self.counts[arm] += 1
+        if value is not None:
+            self.sums[arm] += value
+            self.counts[arm] += 1
 
     def _known(self, arm: str) -> float:
         return (self.sums[arm] + 0.5) / (self.counts[arm] + 1)

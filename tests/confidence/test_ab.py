@@ -76,6 +76,28 @@ def test_propensities_that_change_leave_no_bias() -> None:
     assert new - now > 0.2
 
 
+def test_a_guard_rail_that_is_seen_of_some_requests_only_is_not_bent() -> None:
+    rng = np.random.default_rng(6)
+    honest = Comparison(EVEN, "now", least_seen=0.1)
+    bent = Comparison(EVEN, "now")
+    for _ in range(20_000):
+        # The new arm escalates more; of both, what is kept is right in 60 %, and checked in 10 %.
+        arm = "new" if rng.random() < 0.5 else "now"
+        is_escalated = rng.random() < (0.6 if arm == "new" else 0.2)
+        seen = 1.0 if is_escalated else 0.1
+        is_right = float(is_escalated or rng.random() < 0.6)
+        guard = is_right if rng.random() < seen else None
+        honest.update(arm, 0.5, guard=guard, guard_seen=seen)
+        bent.update(arm, 0.5, guard=guard)
+
+    (fair,), (other,) = honest.verdicts(), bent.verdicts()
+    truth = (0.6 + 0.4 * 0.6) - (0.2 + 0.8 * 0.6)
+    assert fair.guard is not None
+    assert other.guard is not None
+    assert fair.guard.value == pytest.approx(truth, abs=0.045)
+    assert abs(other.guard.value - truth) > 0.05
+
+
 def test_before_any_request_nothing_is_known() -> None:
     comparison = Comparison(EVEN, "now")
 
@@ -100,6 +122,7 @@ def test_arms_that_compare_nothing_are_refused(arms: dict[str, float], baseline:
         {"arm": "new", "reward": 1.5},
         {"arm": "new", "reward": 1.0, "guard": -1.0},
         {"arm": "new", "reward": 1.0, "propensity": 0.4},
+        {"arm": "new", "reward": 1.0, "guard_seen": 0.5},
     ],
 )
 def test_a_request_that_does_not_fit_is_refused(told: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from edge_llm.confidence.guarantees.certify import (
     measured_threshold,
 )
 from edge_llm.confidence.guarantees.goals import Goal
+from edge_llm.confidence.guarantees.sample import ROUNDING
 from edge_llm.confidence.outcomes import Outcomes
 from edge_llm.confidence.policy import Decisions, Policy, Thresholds
 from edge_llm.errors import CalibrationDataError
@@ -149,4 +150,4 @@ def _give_up_below(kept_scores: Floats, allowed: float) -> float:
     reached = np.sort(kept_scores[~np.isnan(kept_scores)])
     if allowed < 0.0 or not len(reached):
         return -np.inf
-    return float(reached[min(int(allowed), len(reached) - 1)])
+    return float(reached[min(int(allowed), len(reached) - 1)]) - ROUNDING

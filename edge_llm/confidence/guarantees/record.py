@@ -10,6 +10,7 @@ from typing import Any
 
 from edge_llm.confidence.guarantees.certificate import Certificate
 from edge_llm.confidence.guarantees.goals import AccuracyLoss, Budget, Goal, SelectiveError
+from edge_llm.confidence.guarantees.sample import ROUNDING
 from edge_llm.confidence.policy import Policy, Thresholds
 
 _GOALS: dict[str, type[AccuracyLoss] | type[SelectiveError]] = {
@@ -81,7 +82,7 @@ def _finite(value: float) -> float | None:
 
 
 def _share(value: Any, name: str) -> float:
-    # One ulp above 1 is the threshold that leaves out a score of 1.
-    if isinstance(value, bool) or not 0.0 <= value <= math.nextafter(1.0, 2.0):
+    # A little above 1 is the threshold that leaves out a score of 1.
+    if isinstance(value, bool) or not -ROUNDING <= value <= 1.0 + ROUNDING:
         raise ValueError(f"{name} {value!r:.40} is no share")
     return float(value)

@@ -16,7 +16,7 @@ from edge_llm.confidence.guarantees.binomial import trials_without_failure
 from edge_llm.confidence.guarantees.bounds import is_binary, mean_p_value
 from edge_llm.confidence.guarantees.certificate import Infeasible
 from edge_llm.confidence.guarantees.goals import SelectiveError
-from edge_llm.confidence.guarantees.sample import Sample, above
+from edge_llm.confidence.guarantees.sample import ROUNDING, Sample, above
 
 START_SHARES = (0.0, 0.25, 0.5, 0.75)
 """Kept shares at which a sequence of tests begins, each with an equal part of delta."""
@@ -100,7 +100,7 @@ def explain(tried: list[Tried], sample: Sample, goal: SelectiveError) -> Infeasi
 
 
 def _on_grid(sample: Sample, goal: SelectiveError, grid: Floats, exact: bool) -> list[Tried]:
-    thresholds = np.unique(grid)[::-1]
+    thresholds = np.unique(np.maximum(0.0, grid - ROUNDING))[::-1]
     kept = [int(sample.kept(one).sum()) for one in thresholds]
     starts = _starts(kept, goal)
     spent = dict.fromkeys(starts, goal.delta / len(starts)) if starts else {}

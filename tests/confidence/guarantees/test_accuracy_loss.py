@@ -20,7 +20,7 @@ def test_nineteen_rows_worked_by_hand() -> None:
     found = certify(scores, plain_outcomes(local, np.ones(19)), MEAN_ONLY)
 
     assert isinstance(found, Certificate)
-    assert found.policy.threshold == np.nextafter(scores[10], 1.0)
+    assert scores[10] < found.policy.threshold < scores[10] + 1e-9
     assert found.kept_share == pytest.approx(10 / 19)
     assert found.risk == pytest.approx(1 / 19)
     assert found.risk_bound == pytest.approx(2 / 20)

@@ -34,7 +34,7 @@ def test_a_draft_given_up_early_saves_its_tokens_and_costs_little() -> None:
     limits = early_thresholds({"first": first, "16": later}, kept, max_lost=0.6)
 
     # 0.6 x 4 kept rows, half spent at the first: 1.2 - 1 allows none, then 2.4 - 1 allows one.
-    assert limits == {"first": 0.5, "16": 0.9}
+    assert limits == pytest.approx({"first": 0.5, "16": 0.9})
 
 
 def test_no_loss_allowed_and_nothing_kept_decide_nothing_early() -> None:
@@ -144,3 +144,24 @@ def test_saved_tokens_need_tokens_and_escalated_requests(
     assert saved_tokens(found.policy, done, unknown) == 0.0
     with pytest.raises(CalibrationDataError, match="local_tokens"):
         saved_tokens(found.policy, done, without)
+
+
+@pytest.mark.parametrize("goal", [AccuracyLoss(0.1), SelectiveError(0.2)])
+def test_equal_scores_do_not_change_sides_by_their_last_bit(
+    goal: AccuracyLoss | SelectiveError,
+) -> None:
+    rows = drawn_outcomes(1500, 8)
+    for table in rows.features.values():
+        table[:, 0] = np.round(table[:, 0])
+        table[:, 1:] = 0.0
+    mine, held_out = rows.split(0.4)
+    calibration = fit_calibration(mine, BINDING)
+
+    found = certify_policy(calibration, mine, held_out, goal)
+
+    assert isinstance(found, Certificate)
+    scores = calibration.scores(held_out, goal.target)
+    kept = found.policy.replay(scores).kept
+    for shift in (-1e-15, 1e-15):
+        moved = {name: score + shift for name, score in scores.items()}
+        assert found.policy.replay(moved).kept.tolist() == kept.tolist()
