@@ -5,7 +5,8 @@ EdgeLLMError
 ├─ ConfigError
 │   ├─ UnknownOptionError          also a TypeError: an option name nobody knows
 │   ├─ DeviceUnavailableError      no such device or execution provider here
-│   └─ PrivacyRuleError            a rule of redaction that cannot be used
+│   ├─ PrivacyRuleError            a rule of redaction that cannot be used
+│   └─ DataSetError                a line of a data set that cannot be read
 ├─ ModelError
 │   ├─ ModelNotFoundError          404
 │   │   └─ ModelNotInstalledError   it exists elsewhere; `edge-llm pull` fetches it
@@ -56,6 +57,7 @@ EdgeLLMError
 │   └─ BudgetExceededError         429, a limit in USD or bytes would be passed
 ├─ CalibrationError                a calibration cannot be fitted, read, written or used
 │   ├─ CalibrationDataError        the outcomes do not fit together, or are too few
+│   ├─ CalibrationInfeasibleError  no threshold keeps the goal
 │   ├─ CalibrationNotFoundError    404
 │   ├─ CalibrationFormatError      the file is damaged, or something else
 │   │   └─ CalibrationVersionError a newer edge-llm wrote it
@@ -129,6 +131,12 @@ class PrivacyRuleError(ConfigError):
     """A rule of redaction that cannot be used: nothing leaves while it stands."""
 
     code = "privacy_rule"
+
+
+class DataSetError(ConfigError):
+    """A data set cannot be read; the text names the file, the line and the column."""
+
+    code = "data_set"
 
 
 class ModelError(EdgeLLMError):
@@ -546,6 +554,12 @@ class CalibrationDataError(CalibrationError):
 
     code = "calibration_data"
     status_code = 400
+
+
+class CalibrationInfeasibleError(CalibrationError):
+    """No threshold keeps what was to be promised; `hint` says what would help."""
+
+    code = "calibration_infeasible"
 
 
 class CalibrationNotFoundError(CalibrationError):

@@ -213,6 +213,10 @@ class TokenStatistics:
     """When it was chosen, on `time.monotonic`."""
     watched_logprobs: tuple[float, ...] = ()
     """Log-probabilities, over the whole vocabulary, of the tokens that the request watches."""
+    masked_mass: float = 0.0
+    """Probability, in [0, 1], that the model itself gave to tokens which the grammar forbade."""
+    self_certainty: float | None = None
+    """KL divergence in nats from the uniform distribution to the model's; None: not asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +285,8 @@ class Attempt:
     """`local` or `cloud`."""
     model: str
     outcome: str
-    """`answered`, `deferred`, `lost` (a race), `cancelled`, `judged`, or the `code` of an error."""
+    """`answered`, `deferred`, `lost` (a race), `cancelled`, `judged`, `looked` (a second look),
+    or the `code` of an error."""
     reason: str | None = None
     """Why it was deferred."""
     prompt_tokens: int = 0
@@ -342,6 +347,12 @@ class Answer:
     """Seconds from the first token of the answer to the first that the caller saw."""
     compressed_tokens: int = 0
     """How many tokens shorter the conversation was made so that it fitted."""
+    uncalibrated_because: str | None = None
+    """Why no calibration judged the local draft; None where one did, or nothing did."""
+    checkpoint: str | None = None
+    """How far the draft was when `score` was measured: `first`, a number of tokens, `end`."""
+    arm: str | None = None
+    """Which variant of a comparison the request was given to; None: nothing is compared."""
 
     def to_dict(self) -> dict[str, Any]:
         """The record as plain JSON values, under the same names everywhere."""

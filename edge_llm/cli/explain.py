@@ -32,6 +32,7 @@ _OUTCOMES = {
     "deferred": "was set aside",
     "lost": "lost the race",
     "judged": "judged the draft",
+    "looked": "took a second look",
     "cancelled": "was cancelled",
 }
 
@@ -70,7 +71,9 @@ def _measured(answer: Answer) -> str:
     if answer.score is None:
         return f": {answer.signal}" if answer.signal else ""
     limit = "" if answer.threshold is None else f", threshold {answer.threshold:.4g}"
-    return f": {answer.signal} {answer.score:.4g}{limit}"
+    early = answer.checkpoint not in (None, "end", "second_look")
+    where = f", at checkpoint {answer.checkpoint}" if early and answer.calibrated else ""
+    return f": {answer.signal} {answer.score:.4g}{limit}{where}"
 
 
 def describe_attempt(attempt: Attempt) -> str:
@@ -95,7 +98,12 @@ def _notes(answer: Answer) -> Iterator[str]:
     if answer.compressed_tokens:
         yield f"the conversation was made {answer.compressed_tokens} tokens shorter to fit"
     if answer.confidence is None and answer.score is not None:
-        yield "the score is not calibrated"
+        because = answer.uncalibrated_because
+        yield "the score is not calibrated" + (f": {because}" if because else "")
+    if answer.confidence is not None:
+        yield f"confidence {answer.confidence:.0%}, calibrated for this model and task"
+    if answer.arm is not None:
+        yield f"arm {answer.arm} of a running comparison"
 
 
 def _cost(answer: Answer) -> str:

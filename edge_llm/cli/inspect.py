@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_llm.backends import load_backend
+from edge_llm.cli.inspect_calibrations import describe_calibrations
 from edge_llm.cli.inspect_parts import Record, describe_placement, describe_threads
 from edge_llm.config import EdgeConfig, load_config
 from edge_llm.errors import ModelNotInstalledError
@@ -58,16 +59,20 @@ def inspect_model(config: EdgeConfig) -> Record:
         return inspect_remote(parse_reference(config.model), config)
     path = reference.path
     head: Record = {"model": reference.name, "source": "file", "path": str(path)}
+    return head | _inspect_file(path, config) | describe_calibrations(reference, config)
+
+
+def _inspect_file(path: Path, config: EdgeConfig) -> Record:
     # Imported here: who looks at one kind of file never loads the other's library.
     if path.suffix == ".onnx" or path.is_dir():
         from edge_llm.cli.inspect_onnx import inspect_onnx
 
-        return head | inspect_onnx(path, config)
+        return inspect_onnx(path, config)
     from edge_llm.cli.inspect_gguf import inspect_gguf
     from edge_llm.hub.gguf import read_gguf
 
     siblings = [p.name for p in path.parent.glob("*.gguf")]
-    return head | inspect_gguf(read_gguf(path), config, siblings)
+    return inspect_gguf(read_gguf(path), config, siblings)
 
 
 def inspect_loaded(path: Path, config: EdgeConfig) -> Record:

@@ -5,6 +5,7 @@ arguments. An unknown name is an error in every one of them.
 """
 
 from edge_llm.config.budget import BudgetConfig as BudgetConfig
+from edge_llm.config.confidence import ConfidenceConfig as ConfidenceConfig
 from edge_llm.config.edge import BUILTIN_MODEL as BUILTIN_MODEL
 from edge_llm.config.edge import SECTIONS as SECTIONS
 from edge_llm.config.edge import TIER_OPTIONS as TIER_OPTIONS

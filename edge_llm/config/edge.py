@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
 from edge_llm.config.budget import BudgetConfig
 from edge_llm.config.checks import is_number, not_one_of, require_count
+from edge_llm.config.confidence import ConfidenceConfig
 from edge_llm.config.escalation import EscalationConfig
 from edge_llm.config.privacy import PrivacyConfig
 from edge_llm.config.tiers import TierConfig, parse_tiers
@@ -27,7 +28,12 @@ Device: TypeAlias = Literal["auto", "cpu", "npu", "gpu"]
 """What computes; "auto" takes an NPU or GPU that can run all of an ONNX model, else the CPU."""
 
 SECTIONS: Mapping[str, type[Any]] = MappingProxyType(
-    {"escalation": EscalationConfig, "privacy": PrivacyConfig, "budget": BudgetConfig}
+    {
+        "escalation": EscalationConfig,
+        "confidence": ConfidenceConfig,
+        "privacy": PrivacyConfig,
+        "budget": BudgetConfig,
+    }
 )
 """Fields that are configurations of their own: a table in TOML, a prefix in the environment."""
 
@@ -66,6 +72,7 @@ class LoadOptions(TypedDict, total=False):
     cloud_model: str | None
     cloud_key_env: str | None
     escalation: EscalationConfig | Mapping[str, Any]
+    confidence: ConfidenceConfig | Mapping[str, Any]
     privacy: PrivacyConfig | Mapping[str, Any]
     budget: BudgetConfig | Mapping[str, Any]
 
@@ -135,6 +142,7 @@ class EdgeConfig:
     cloud_key_env: str | None = None
     """The environment variable that holds its key; None sends none."""
     escalation: EscalationConfig = field(default_factory=EscalationConfig)
+    confidence: ConfidenceConfig = field(default_factory=ConfidenceConfig)
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
 

@@ -134,6 +134,7 @@ _PARSERS: Mapping[str, tuple[Callable[[str], Any], str]] = MappingProxyType(
         "dict[str, str]": (_provider_options, "name=value, separated by commas"),
         "tuple[str, ...]": (_texts, "texts, separated by semicolons"),
         "tuple[Mapping[str, str], ...]": (_tables, "a JSON list of objects"),
+        "tuple[Mapping[str, Any], ...]": (_tables, "a JSON list of objects"),
         "tuple[TierConfig, ...]": (_tables, "a JSON list of objects"),
         "ContextSize": (_context_size, "a whole number or 'auto'"),
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Mapping, Set
+from dataclasses import replace
 
 from numpy import float32
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from edge_llm.engine.request import EngineRequest, SequenceEvent
 from edge_llm.engine.scheduler import MAX_DECODE_SLOWDOWN, ScheduledChunk, Scheduler
 from edge_llm.engine.sequence import Sequence, SequenceStatus, create_sequence
 from edge_llm.engine.snapshots import SnapshotStore
-from edge_llm.engine.statistics import token_statistics
+from edge_llm.engine.statistics import self_certainty, token_statistics
 from edge_llm.errors import (
     BackendError,
     ContextLengthExceededError,
@@ -313,7 +314,10 @@ class Engine:
 def _statistics(request: EngineRequest, row: LogitRow, token_id: int) -> TokenStatistics | None:
     if request.statistics is None:
         return None
-    return token_statistics(row, token_id, request.statistics, request.watched_ids)
+    found = token_statistics(row, token_id, request.statistics, request.watched_ids)
+    if not request.self_certainty:
+        return found
+    return replace(found, self_certainty=self_certainty(row, found.logsumexp))
 
 
 def _batch_item(chunk: ScheduledChunk) -> BatchItem:

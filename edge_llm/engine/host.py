@@ -57,6 +57,8 @@ class ModelFacts:
     unsure_token_id: int | None = None
     """A token by which the model says, before it answers, that it does not know; None: it has none.
     It does not show in the text; what the model says after it does."""
+    template_sha256: str = ""
+    """Of the chat template in use, 64 hexadecimal digits: prompts made otherwise change answers."""
 
 
 class RequestHandle(Protocol):

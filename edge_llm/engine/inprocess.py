@@ -6,6 +6,7 @@ import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from hashlib import sha256
 from typing import Any
 
 from edge_llm.backends import load_backend
@@ -74,6 +75,7 @@ class InProcessHost(ModelHost):
             visible_tokens=marker_ids(backend.tokenizer),
             supports_tools=self._encoder.template.supports_tools,
             unsure_token_id=find_special(backend.tokenizer, backend.info.unsure_token),
+            template_sha256=sha256(self._encoder.template.source.encode()).hexdigest(),
         )
 
     @property

@@ -46,6 +46,8 @@ class EngineRequest:
     """How many most likely tokens to report with each token; None reports no statistics."""
     watched_ids: tuple[int, ...] = ()
     """Tokens whose log-probability the statistics name each time, however unlikely they are."""
+    self_certainty: bool = False
+    """Whether the statistics say it: one more sum over the vocabulary for each token."""
     spells: bool = False
     """Send the bytes of every token that the statistics name."""
 

@@ -40,6 +40,26 @@ def token_statistics(
     )
 
 
+def self_certainty(row: LogitRow, logsumexp: float) -> float:
+    """KL divergence in nats from the uniform distribution to the row's: logsumexp - mean - log V.
+
+    Over the V tokens that the model finds possible at all. One sum over the vocabulary: 20 us for
+    152k tokens beside the 100 us of the statistics.
+    Source: Kang et al., "Scalable Best-of-N Selection via Self-Certainty", arXiv:2502.18581.
+    """
+    logits, size = row.logits, len(row.logits)
+    with np.errstate(over="ignore"):  # the lowest float32 is a common stand-in for -inf
+        total = float(logits.sum())
+    if total < size * _IMPOSSIBLE:
+        logits = logits[logits > _IMPOSSIBLE]
+        total, size = float(logits.sum()), len(logits)
+    return max(0.0, logsumexp - total / size - math.log(size))
+
+
+_IMPOSSIBLE = -1e4
+"""No model gives such a logit to a token that it might choose."""
+
+
 def _entropy(logprobs: list[float]) -> float:
     """Entropy in nats of the tokens alone, as if no others existed: 0 to log(len)."""
     probabilities = [math.exp(logprob) for logprob in logprobs]

@@ -116,6 +116,8 @@ class Refusal:
     """What `score` measures."""
     is_hard: bool = True
     """The tier cannot or may not have it; otherwise it may where no other tier can."""
+    checkpoint: str | None = None
+    """How far a draft was when it was refused; None: it was not the draft."""
 
 
 @dataclass(frozen=True, slots=True)

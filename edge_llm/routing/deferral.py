@@ -11,7 +11,7 @@ from edge_llm.routing.base import EscalationReason, Refusal
 from edge_llm.routing.loops import is_looping
 from edge_llm.types import FinishReason
 
-CHECKPOINTS = (1, 16, 32, 64, 128)
+CHECKPOINTS = (1, 8, 16, 32, 64, 128)
 """After so many tokens of the answer a draft is looked at, and at its end."""
 
 LATER_CHECKPOINTS = 128
@@ -31,6 +31,8 @@ class DraftFacts:
     score: float | None = None
     threshold: float | None = None
     signal: str | None = None
+    checkpoint: str | None = None
+    """Where `score` was measured."""
     said_unsure: bool = False
     """Whether `signal` is the model's own word instead of our reading of it."""
     is_valid: bool = True
@@ -52,7 +54,7 @@ def low_confidence(draft: DraftFacts) -> Refusal | None:
     if draft.score is None or draft.threshold is None or draft.score >= draft.threshold:
         return None
     reason = EscalationReason.UNSURE if draft.said_unsure else EscalationReason.LOW_CONFIDENCE
-    return Refusal(reason, draft.score, draft.threshold, draft.signal)
+    return Refusal(reason, draft.score, draft.threshold, draft.signal, checkpoint=draft.checkpoint)
 
 
 def empty(draft: DraftFacts) -> Refusal | None:

@@ -14,6 +14,7 @@ from typing import Self, Unpack
 from edge_llm.config import EdgeConfig, LoadOptions, load_config, state_folder
 from edge_llm.engine.host import ModelFacts
 from edge_llm.errors import EdgeLLMError, RuntimeClosedError, RuntimeForkedError
+from edge_llm.runtime.afterwards import Afterwards
 from edge_llm.runtime.build import check_tiers, open_tiers
 from edge_llm.runtime.chat_request import parse_request
 from edge_llm.runtime.deferred import QUEUE_FILE, DeferredQueue, open_deferred_queue
@@ -52,6 +53,9 @@ class AsyncEdgeLLM:
         self._pid = os.getpid()
         self._tiers: TierSet | None = None
         self._queue: DeferredQueue | None = None
+        settings = self.config.confidence
+        folder = state_folder(self.config) if settings.observes else None
+        self._afterwards = Afterwards(folder, settings.shadow_share)
         self._opening = threading.Lock()
         self._closed = False
 
@@ -89,7 +93,10 @@ class AsyncEdgeLLM:
         await self.close_connections()
 
     async def close_connections(self) -> None:
-        """Close what this event loop keeps open to endpoints."""
+        """End what this event loop does behind answers, and close what it keeps open."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSING_S):
+                await self._afterwards.finished()
         opened = self._opened
         if opened is not None:
             with contextlib.suppress(TimeoutError):
@@ -183,7 +190,9 @@ class AsyncEdgeLLM:
             raise RuntimeClosedError("this runtime is closed", hint="load the model again")
         was_seen = False
         try:
-            async with contextlib.aclosing(Flow(tiers, request, started_s).chunks()) as chunks:
+            async with contextlib.aclosing(
+                Flow(tiers, request, started_s, self._afterwards).chunks()
+            ) as chunks:
                 async for chunk in chunks:
                     was_seen = True
                     yield chunk

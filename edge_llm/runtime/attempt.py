@@ -102,6 +102,11 @@ class TierAttempt(ABC):
         """Tokens so far."""
 
     @property
+    def prompt_tokens(self) -> int | None:
+        """Of the prompt, begun or not; None where nobody counted them."""
+        return None
+
+    @property
     def cost_usd(self) -> float:
         """US dollars so far, as far as they are known."""
         return 0.0
@@ -133,13 +138,13 @@ class LocalAttempt(TierAttempt):
         request: EngineRequest,
         *,
         opens_thinking: bool = False,
-        shows_logprobs: bool = False,
+        num_logprobs: int | None = None,
     ) -> None:
         super().__init__(tier, model.facts.name)
         self._model = model
         self._facts: ModelFacts = model.facts
         self._request = request
-        self._shows_logprobs = shows_logprobs
+        self._num_logprobs = num_logprobs
         self._parser = OutputParser(starts_in_thinking=opens_thinking)
         self._thinks = opens_thinking
         self._has_begun = False
@@ -147,9 +152,14 @@ class LocalAttempt(TierAttempt):
         self._cached_tokens = 0
 
     @property
+    def prompt_tokens(self) -> int:
+        """Of the prompt, begun or not."""
+        return len(self._request.token_ids)
+
+    @property
     def usage(self) -> Usage:
         """Tokens so far."""
-        prompt = len(self._request.token_ids) if self._run else 0
+        prompt = self.prompt_tokens if self._run else 0
         return Usage(prompt, self.completion_tokens, self._cached_tokens)
 
     async def _next(self) -> Piece:
@@ -167,7 +177,8 @@ class LocalAttempt(TierAttempt):
             said=tuple(said),
             num_tokens=len(event.token_ids),
             num_answer_tokens=len(event.token_ids) if is_answer else 0,
-            statistics=tuple(s for s in event.statistics if s) if is_answer else (),
+            statistics=event.statistics if is_answer else (),
+            text=event.text if is_answer else "",
             logprobs=self._logprobs(event),
             finish_reason=event.finish_reason,
         )
@@ -183,9 +194,10 @@ class LocalAttempt(TierAttempt):
         return True
 
     def _logprobs(self, event: SequenceEvent) -> tuple[TokenLogprob, ...] | None:
-        if not (self._shows_logprobs and event.statistics):
+        if self._num_logprobs is None or not event.statistics:
             return None
-        return tuple(token_logprobs(event, hidden=self._facts.eog_ids))
+        found = token_logprobs(event, self._num_logprobs, hidden=self._facts.eog_ids)
+        return tuple(found)
 
     def park(self) -> None:
         """Set it aside; a few tokens that were under way may still come."""

@@ -12,11 +12,14 @@ from edge_llm.cloud.budget import BUDGET_FILE, open_budget
 from edge_llm.cloud.client import CloudClient
 from edge_llm.cloud.failover import CloudTier
 from edge_llm.cloud.types import Trust
+from edge_llm.confidence.signals.self_certainty import SELF_CERTAINTY
 from edge_llm.config import EdgeConfig, EscalationConfig, TierConfig, state_folder
 from edge_llm.config.checks import refuse_unknown
+from edge_llm.config.confidence import NO_CALIBRATION
 from edge_llm.config.edge import SECTIONS, TIER_OPTIONS
 from edge_llm.config.tiers import LOCAL_TIER, cloud_tier
 from edge_llm.errors import ConfigError
+from edge_llm.hub.resolve import resolve_model
 from edge_llm.privacy import create_redactor
 from edge_llm.routing.base import RoutingPolicy
 from edge_llm.routing.budget import BudgetPolicy
@@ -29,6 +32,14 @@ from edge_llm.routing.model_router import ModelRouterPolicy
 from edge_llm.routing.offline import OfflinePolicy
 from edge_llm.routing.privacy import PrivacyPolicy
 from edge_llm.routing.task import TaskPolicy, TaskRule
+from edge_llm.runtime.adapting import Adapting
+from edge_llm.runtime.assess import check_signal
+from edge_llm.runtime.calibrations import (
+    NOT_CALIBRATED,
+    FoundCalibration,
+    find_calibration,
+    reads,
+)
 from edge_llm.runtime.endpoints import create_endpoint
 from edge_llm.runtime.hold import parse_hold
 from edge_llm.runtime.local import LocalModel
@@ -70,6 +81,7 @@ def check_tiers(config: EdgeConfig) -> None:
             _cloud(config, tier)
     create_chain(config)
     parse_hold(config.escalation.hold)
+    check_signal(config.confidence.signal)
 
 
 def local_config(config: EdgeConfig, tier: TierConfig) -> EdgeConfig:
@@ -107,15 +119,51 @@ def open_tiers(config: EdgeConfig, load_model: LoadModel) -> TierSet:
 
 def _tier_set(config: EdgeConfig, tiers: Sequence[Tier]) -> TierSet:
     if len(tiers) == 1 and isinstance(tiers[0], LocalTier):
-        return TierSet(tuple(tiers))  # nothing to choose, nothing that could leave
-    return TierSet(tuple(tiers), create_chain(config), config.escalation, _door(config, tiers))
+        # Nothing to choose, nothing that could leave.
+        return TierSet(tuple(tiers), confidence=config.confidence)
+    return TierSet(
+        tuple(tiers),
+        create_chain(config),
+        config.escalation,
+        config.confidence,
+        _door(config, tiers),
+    )
 
 
 def _open_tier(config: EdgeConfig, tier: TierConfig, load_model: LoadModel) -> Tier:
     languages = None if tier.languages is None else frozenset(tier.languages)
     if tier.is_local:
-        return LocalTier(tier.name, load_model(local_config(config, tier)), languages)
+        own = local_config(config, tier)
+        model = load_model(own)
+        try:
+            found = _calibration(own, model)
+            wants = config.confidence.self_certainty or reads(found, SELF_CERTAINTY.name)
+            learned = _adapting(config, found)
+            return LocalTier(tier.name, model, languages, found, learned, wants)
+        except BaseException:
+            model.close()
+            raise
     return RemoteTier(tier.name, _cloud(config, tier), languages)
+
+
+def _calibration(config: EdgeConfig, model: LocalModel) -> FoundCalibration:
+    """What holds for a loaded model.
+
+    Raises:
+        CalibrationError: none does, and one is required.
+    """
+    if config.confidence.calibration == NO_CALIBRATION:
+        return NOT_CALIBRATED
+    location = resolve_model(config.model)
+    return find_calibration(config.confidence, location, model.facts.template_sha256)
+
+
+def _adapting(config: EdgeConfig, found: FoundCalibration) -> Adapting | None:
+    if found.calibration is None:
+        return None
+    observes = config.confidence.observes
+    name = found.calibration.binding.task if found.path is None else found.path.stem
+    return Adapting(found.calibration, name, state_folder(config) if observes else None)
 
 
 def _cloud(config: EdgeConfig, tier: TierConfig) -> CloudTier:

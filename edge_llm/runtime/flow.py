@@ -19,51 +19,23 @@ from edge_llm.errors import (
 )
 from edge_llm.routing.base import EscalationReason, Refusal
 from edge_llm.runtime.attempt import TierAttempt
-from edge_llm.runtime.chat_request import ChatRequest
 from edge_llm.runtime.cloud_attempt import CloudTierAttempt
-from edge_llm.runtime.hold import Hold
-from edge_llm.runtime.judging import continuation, is_approved, judging, refinement
+from edge_llm.runtime.judging import continuation, is_approved, judging
+from edge_llm.runtime.listening import GRACE_S, hear_both, patience_s
 from edge_llm.runtime.outgoing import NOTHING_MORE, Extra
-from edge_llm.runtime.outlet import Outlet
-from edge_llm.runtime.record import Ledger
-from edge_llm.runtime.starting import Starter, in_time
-from edge_llm.runtime.tier_set import TierSet
+from edge_llm.runtime.request_state import DOUBTS, RequestState
+from edge_llm.runtime.starting import in_time
 from edge_llm.runtime.tiers import RemoteTier, Tier
 from edge_llm.runtime.transcript import Piece
-from edge_llm.runtime.watch import DraftWatch, is_valid
+from edge_llm.runtime.watch import is_valid
 from edge_llm.types import Chunk
-
-DOUBTS = (EscalationReason.LOW_CONFIDENCE, EscalationReason.UNSURE)
-"""Reasons that are a guess about the answer, and not a fault of it."""
 
 WORTHLESS = (EscalationReason.EMPTY, EscalationReason.VALIDATOR)
 """Reasons for which even a draft that was given up is better than the answer after it."""
 
-GRACE_S = 0.03
-"""A tier that ends by its own limit is to say so before ours is up."""
 
-PATIENCE = 0.5
-"""Part of the time left that a tier has for its first token while a better one could be asked."""
-
-
-class Flow:
+class Flow(RequestState):
     """Drives one request; `chunks` may be iterated once."""
-
-    def __init__(self, tiers: TierSet, request: ChatRequest, started_s: float) -> None:
-        self._request = request
-        self._settings = tiers.settings
-        self._ledger = Ledger(started_s)
-        self._starter = Starter(tiers, request, self._ledger)
-        self._outlet = Outlet(_hold(request), is_strict=request.wants_json)
-        self._watches: dict[TierAttempt, DraftWatch] = {}
-        self._current: TierAttempt | None = None
-        self._rival: CloudTierAttempt | None = None
-        """What races with the current attempt."""
-        self._parked: list[TierAttempt] = []
-        """Drafts that were given up and may be needed again, the newest last."""
-        self._interrupted: tuple[TierAttempt, list[Chunk]] | None = None
-        """A draft that another tier goes on with, and what was held of it."""
-        self._is_done = False
 
     async def chunks(self) -> AsyncGenerator[Chunk]:
         """The answer in pieces, the last with the record; leaving early stops every tier.
@@ -73,10 +45,13 @@ class Flow:
         """
         try:
             await self._begin(await self._starter.first())
+            await self._look_before(self._working)
             while not self._is_done:
                 for chunk in self._seen(await self._step()):
                     yield chunk
-            yield await self._last_chunk()
+            last = await self._last_chunk()
+            self._end(self._working, last)
+            yield last
         finally:
             await self._stop_all()
 
@@ -104,6 +79,8 @@ class Flow:
         self, attempt: TierAttempt, piece: Piece, chunks: list[Chunk]
     ) -> Sequence[Chunk]:
         refusal = self._watches[attempt].look(attempt, piece)
+        if attempt.is_over:
+            refusal = await self._look_again(attempt, refusal)
         attempt.refusal = refusal if piece.finish_reason else refusal or attempt.refusal
         if refusal is not None:
             instead = await self._give_up(attempt, refusal, chunks)
@@ -112,6 +89,24 @@ class Flow:
         await self._maybe_race(attempt)
         seen = self._outlet.add(attempt.draft, chunks, piece.num_answer_tokens)
         return [*seen, *self._finish(attempt)] if attempt.is_over else seen
+
+    async def _look_before(self, attempt: TierAttempt) -> None:
+        """Let another tier begin where the request alone tells that this one would not do."""
+        refusal = self._watches[attempt].look_before(attempt)
+        if refusal is not None:
+            attempt.refusal = refusal
+            await self._give_up(attempt, refusal)
+
+    async def _look_again(self, attempt: TierAttempt, refusal: Refusal | None) -> Refusal | None:
+        """What a second look makes of a whole draft that another tier could still replace."""
+        watch = self._watches[attempt]
+        is_settled = attempt.draft.is_free or self._outlet.committed is attempt.draft
+        if is_settled or (refusal is not None and refusal.reason not in DOUBTS):
+            return refusal
+        if not self._second.is_wanted(attempt, watch.score):
+            return refusal
+        seen = await self._second.look(attempt, watch.state(attempt))
+        return refusal if seen is None else watch.look_again(attempt, seen)
 
     def _finish(self, attempt: TierAttempt) -> Sequence[Chunk]:
         """Let out all of an answer that has ended.
@@ -140,50 +135,19 @@ class Flow:
     # Listening
 
     async def _hear(self, attempt: TierAttempt) -> tuple[TierAttempt, Piece]:
-        limit = asyncio.timeout(self._patience_s(attempt))
+        limit = asyncio.timeout(patience_s(self._request, attempt))
         try:
             async with limit:
                 if self._rival is None:
                     return attempt, await attempt.next()
-                return await self._hear_both(attempt, self._rival)
+                heard = await hear_both(attempt, self._rival)
+                if self._rival.error is not None:
+                    self._rival = None
+                return heard
         except TimeoutError as late:
             if not limit.expired():  # not ours: a fault of the tier
                 raise CloudTimeoutError("the tier timed out", phase="total") from late
             raise
-
-    def _patience_s(self, attempt: TierAttempt) -> float | None:
-        left_s = self._request.time_left_s
-        if isinstance(attempt, CloudTierAttempt):
-            own_s = attempt.time_left_s + GRACE_S  # never infinite: no endpoint may take for ever
-            return own_s if left_s is None else min(left_s, own_s)
-        if left_s is None:
-            return None
-        if attempt.first_token_s is None and attempt.refusal is None and not attempt.draft.is_free:
-            return PATIENCE * left_s
-        return left_s
-
-    async def _hear_both(
-        self, attempt: TierAttempt, rival: CloudTierAttempt
-    ) -> tuple[TierAttempt, Piece]:
-        """Whoever speaks first; a rival that fails is forgotten."""
-        asked = {asyncio.ensure_future(one.next()): one for one in (attempt, rival)}
-        try:
-            await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in asked:
-                task.cancel()
-            await asyncio.gather(*asked, return_exceptions=True)
-            for task, one in asked.items():
-                if not task.cancelled() and task.exception() is None:
-                    one.put_back(task.result())
-        for task, one in asked.items():
-            error = None if task.cancelled() else task.exception()
-            if one is rival and isinstance(error, EdgeLLMError):
-                rival.error, self._rival = error, None
-            elif error is not None:
-                raise error
-        speaker = rival if rival.has_unheard and not attempt.has_unheard else attempt
-        return speaker, await speaker.next()
 
     # Giving up
 
@@ -220,14 +184,6 @@ class Flow:
             return []
         return await self._move_to(tier, self._extra(attempt, refusal))
 
-    def _park(
-        self, attempt: TierAttempt, chunks: Sequence[Chunk], outcome: str = "deferred"
-    ) -> None:
-        attempt.draft.held += chunks
-        attempt.park()
-        self._ledger.note_outcome(attempt, outcome)
-        self._parked.append(attempt)
-
     async def _move_to(self, tier: Tier | None, extra: Extra = NOTHING_MORE) -> Sequence[Chunk]:
         """Make a tier the current one; where it cannot even begin, what there is instead."""
         if tier is None:
@@ -239,20 +195,6 @@ class Flow:
         except EdgeLLMError as error:
             return await self._fall_back(error)
         return []
-
-    def _is_awaited(self, attempt: TierAttempt, refusal: Refusal) -> bool:
-        """Whether the draft is wanted whole before another tier looks at it."""
-        looks = self._request.on_doubt in ("verify", "draft_and_refine")
-        return looks and refusal.reason in DOUBTS and not attempt.is_over
-
-    def _wants_verdict(self, refusal: Refusal) -> bool:
-        return self._request.on_doubt == "verify" and refusal.reason in DOUBTS
-
-    def _extra(self, attempt: TierAttempt, refusal: Refusal) -> Extra:
-        text = attempt.transcript.text
-        if self._request.on_doubt != "draft_and_refine" or not text.strip():
-            return NOTHING_MORE
-        return refinement(text) if refusal.reason in DOUBTS else NOTHING_MORE
 
     async def _verdict(self, attempt: TierAttempt, tier: RemoteTier) -> bool | None:
         """What a tier says of a whole draft; None when it cannot be asked."""
@@ -286,15 +228,6 @@ class Flow:
         await self._begin(tier, continuation(self._outlet.text), attempt)
         return []
 
-    async def _begin(
-        self, tier: Tier, extra: Extra = NOTHING_MORE, continued: TierAttempt | None = None
-    ) -> None:
-        """Make a tier the current one."""
-        draft = None if continued is None else continued.draft
-        attempt = await self._starter.start(tier, extra=extra, draft=draft)
-        self._watches[attempt] = self._starter.watch(attempt)
-        self._current = attempt
-
     # Racing
 
     async def _maybe_race(self, attempt: TierAttempt) -> None:
@@ -304,7 +237,7 @@ class Flow:
         if self._outlet.committed is not None or attempt.draft.is_free:
             return
         score = self._watches[attempt].score
-        if score is None or score.value >= score.threshold + self._settings.band:
+        if score is None or score.value >= score.doubt_line + self._settings.band:
             return
         tier = await self._starter.better(attempt)
         if isinstance(tier, RemoteTier):
@@ -322,12 +255,6 @@ class Flow:
         self._current, self._rival = rival, None
         seen = self._outlet.add(rival.draft, chunks, piece.num_answer_tokens)
         return [*seen, *self._finish(rival)] if rival.is_over else seen
-
-    def _drop_rival(self) -> None:
-        if self._rival is not None:
-            self._ledger.note_outcome(self._rival, "lost")
-            self._rival.stop()
-            self._rival = None
 
     # Failing
 
@@ -418,35 +345,6 @@ class Flow:
         self._ledger.is_degraded = True
         self._current = attempt
         return self._finish(attempt)
-
-    async def _last_chunk(self) -> Chunk:
-        answered = self._working
-        self._ledger.note_outcome(answered, "answered")
-        self._drop_rival()
-        await self._ledger.settle()
-        score = self._watches[answered].score
-        answer = self._ledger.answer(answered, self._outlet.text, score)
-        self._starter.observe(answered, answer)
-        return Chunk(answer=answer, logprobs=answered.transcript.take_logprobs())
-
-    async def _stop_all(self) -> None:
-        for attempt in self._ledger.attempts:
-            attempt.stop()
-        self._starter.forget()
-        await self._ledger.settle()
-
-    @property
-    def _working(self) -> TierAttempt:
-        if self._current is None:
-            raise RuntimeClosedError("the request was not begun")
-        return self._current
-
-
-def _hold(request: ChatRequest) -> Hold:
-    """How long drafts are held: to the end, where only a whole one can be judged."""
-    if request.validator is not None or request.on_doubt == "verify":
-        return Hold("full")
-    return request.hold
 
 
 def _doubt(score: Score | None) -> Refusal:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from edge_llm.confidence.features import NUM_TOP
 from edge_llm.config import merge_sampling
 from edge_llm.engine.host import ModelFacts
 from edge_llm.engine.request import EngineRequest
@@ -107,7 +108,8 @@ def _with_statistics(
     wanted = measures or bool(watched)
     return replace(
         request,
-        statistics=0 if wanted and top_logprobs is None else top_logprobs,
+        # More than the caller sees: signals compare numbers of that many tokens, whoever asks.
+        statistics=max(NUM_TOP, top_logprobs or 0) if wanted else top_logprobs,
         watched_ids=watched,
         spells=top_logprobs is not None,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 import uuid
 from collections import Counter
@@ -12,6 +13,8 @@ from types import MappingProxyType
 from edge_llm.confidence.base import Score
 from edge_llm.errors import ContextLengthExceededError, EdgeLLMError, NoRouteError
 from edge_llm.routing.base import EscalationReason, Refusal, RoutingDecision, TierRefusal
+from edge_llm.runtime.arms import Arm
+from edge_llm.runtime.assess import CALIBRATED
 from edge_llm.runtime.attempt import TierAttempt
 from edge_llm.runtime.cloud_attempt import CloudTierAttempt
 from edge_llm.types import Answer, Attempt, Timings, Usage
@@ -38,6 +41,9 @@ class Ledger:
         self._was_held = False
         self.is_degraded = False
         """Whether a better tier was wanted and could not be had."""
+        self.trace_id = uuid.uuid4().hex
+        self.arm: Arm | None = None
+        """Which variant the request was given to; None: nothing is compared."""
 
     def note_route(self, decision: RoutingDecision) -> None:
         """Where the request goes first."""
@@ -71,8 +77,13 @@ class Ledger:
         if ending:
             await asyncio.wait(ending, timeout=CLOSING_S)
 
-    def answer(self, attempt: TierAttempt, text: str, score: Score | None) -> Answer:
-        """The answer that `attempt` gave, with the record of all."""
+    def answer(
+        self, attempt: TierAttempt, text: str, score: Score | None, note: str | None = None
+    ) -> Answer:
+        """The answer that `attempt` gave, with the record of all.
+
+        `score` is the last of its own draft, `note` why no calibration judged drafts.
+        """
         self._outcomes[attempt] = "answered"
         transcript = attempt.transcript
         moved, policy = self._moved, self._policy
@@ -91,15 +102,18 @@ class Ledger:
             score=measured.score,
             signal=measured.signal,
             threshold=measured.threshold,
-            confidence=None,
-            calibrated=False,
+            confidence=None if score is None else score.confidence,
+            calibrated=measured.signal in CALIBRATED.values(),
+            checkpoint=measured.checkpoint,
+            uncalibrated_because=note,
             usage=self._usage(),
             timings=self._timings(attempt),
             cost_usd=sum(one.cost_usd for one in self.attempts),
             attempts=tuple(self._records()),
             degraded=self.is_degraded or attempt.refusal is not None,
             cached=False,
-            trace_id=uuid.uuid4().hex,
+            trace_id=self.trace_id,
+            arm=None if self.arm is None else self.arm.name,
             reasoning=transcript.reasoning,
             dropped_messages=attempt.dropped_messages,
             compressed_tokens=attempt.compressed_tokens,
@@ -155,7 +169,13 @@ class Ledger:
 def _as_refusal(score: Score | None) -> Refusal:
     if score is None:
         return Refusal(EscalationReason.LOW_CONFIDENCE)
-    return Refusal(EscalationReason.LOW_CONFIDENCE, score.value, score.threshold, score.signal)
+    return Refusal(
+        EscalationReason.LOW_CONFIDENCE,
+        score.value,
+        score.threshold if math.isfinite(score.threshold) else None,
+        score.signal,
+        checkpoint=score.checkpoint,
+    )
 
 
 def no_route(decision: RoutingDecision, max_tokens: int) -> EdgeLLMError:

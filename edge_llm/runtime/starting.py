@@ -16,6 +16,7 @@ from edge_llm.errors import (
     RuntimeClosedError,
 )
 from edge_llm.routing.base import RoutingDecision
+from edge_llm.runtime.assess import Assessor, create_assessor
 from edge_llm.runtime.attempt import LocalAttempt, TierAttempt
 from edge_llm.runtime.chat_request import ChatRequest
 from edge_llm.runtime.cloud_attempt import CloudTierAttempt
@@ -27,7 +28,7 @@ from edge_llm.runtime.record import Ledger, no_route
 from edge_llm.runtime.summarise import summarise_oldest
 from edge_llm.runtime.tier_set import TierSet
 from edge_llm.runtime.tiers import LocalTier, RemoteTier, Tier
-from edge_llm.runtime.watch import DraftWatch, Standards, signal_for
+from edge_llm.runtime.watch import DraftWatch, Standards
 from edge_llm.types import Answer
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,8 @@ class Starter:
         self._tiers = tiers
         self._request = request
         self._ledger = ledger
-        self._book = tiers.book(request)
+        self.book = tiers.book(request)
+        """What is known of the tiers for the request."""
         self.standards = standards(tiers, request)
         """What drafts must live up to."""
         self._tried: set[str] = set()
@@ -89,14 +91,14 @@ class Starter:
             return
         async with in_time(self._request):
             try:
-                await asyncio.to_thread(self._book.prepared, tier)
+                await asyncio.to_thread(self.book.prepared, tier)
             except ContextLengthExceededError:
                 model = tier.model
                 room = model.facts.max_model_len - (self._request.max_tokens or 1)
                 shorter = await summarise_oldest(model, self._request.messages, room)
                 if shorter is not None:
                     with contextlib.suppress(ContextLengthExceededError):
-                        await asyncio.to_thread(self._book.replace, tier, shorter)
+                        await asyncio.to_thread(self.book.replace, tier, shorter)
 
     async def better(self, attempt: TierAttempt) -> Tier | None:
         """The next tier up that no rule keeps from the request; None when there is none."""
@@ -121,7 +123,7 @@ class Starter:
     async def _route(self, tiers: Sequence[Tier], hardness: float | None = None) -> RoutingDecision:
         async with in_time(self._request):
             return await asyncio.to_thread(
-                self._tiers.route, self._request, self._book, tiers, hardness
+                self._tiers.route, self._request, self.book, tiers, hardness
             )
 
     def _asks_model(self, decision: RoutingDecision) -> bool:
@@ -167,7 +169,7 @@ class Starter:
         door = self._tiers.door
         if door is None:
             raise NoRouteError("this runtime has no door to the network")
-        tokens = self._book.known_count()
+        tokens = self.book.known_count()
         attempt = CloudTierAttempt(
             tier.name,
             tier.cloud,
@@ -195,13 +197,13 @@ class Starter:
 
     async def _start_local(self, tier: LocalTier) -> LocalAttempt:
         async with in_time(self._request):
-            prepared = await asyncio.to_thread(self._book.prepared, tier)
+            prepared = await asyncio.to_thread(self.book.prepared, tier)
         attempt = LocalAttempt(
             tier.name,
             tier.model,
             prepared.request,
             opens_thinking=prepared.fitted.prompt.opens_thinking,
-            shows_logprobs=self._request.top_logprobs is not None,
+            num_logprobs=self._request.top_logprobs,
         )
         attempt.dropped_messages = prepared.fitted.dropped_messages
         attempt.compressed_tokens = prepared.compressed_tokens
@@ -229,12 +231,22 @@ class Starter:
     def watch(self, attempt: TierAttempt) -> DraftWatch:
         """What judges the attempt's draft."""
         tier = self._tiers.tier(attempt.tier)
-        signal = None
-        if isinstance(tier, LocalTier):
-            has_word = tier.model.facts.unsure_token_id is not None
-            if has_word or "confidence" in self.standards.rules:
-                signal = signal_for(tier.model.facts)
-        return DraftWatch(self.standards, signal, lambda: self._request.time_left_s)
+        assessor = self._assessor(tier) if isinstance(tier, LocalTier) else None
+        text = self._request.last_user_text
+        return DraftWatch(self.standards, assessor, lambda: self._request.time_left_s, text)
+
+    def _assessor(self, tier: LocalTier) -> Assessor | None:
+        """What drafts of the tier are judged by; None where nobody asks."""
+        is_measured = (
+            "confidence" in self.standards.rules
+            or tier.calibration.calibration is not None
+            or tier.model.facts.unsure_token_id is not None
+        )
+        arm = self._ledger.arm
+        threshold = self._tiers.settings.threshold
+        if arm is not None and arm.threshold is not None:
+            threshold = arm.threshold
+        return create_assessor(tier, self._tiers.confidence, threshold) if is_measured else None
 
 
 def standards(tiers: TierSet, request: ChatRequest) -> Standards:
@@ -242,7 +254,6 @@ def standards(tiers: TierSet, request: ChatRequest) -> Standards:
     tools = [tool["function"]["name"] for tool in request.tools or () if "function" in tool]
     return Standards(
         rules=tiers.settings.deferral if tiers.escalates else ("validator",),
-        threshold=tiers.settings.threshold,
         validator=request.validator,
         wants_json=request.wants_json,
         tool_names=frozenset(tools) if tools else None,

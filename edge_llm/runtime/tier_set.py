@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from edge_llm.config import EscalationConfig, is_offline
+from edge_llm.config import ConfidenceConfig, EscalationConfig, is_offline
 from edge_llm.device.network import has_network
 from edge_llm.errors import RuntimeClosedError, StoreError
 from edge_llm.routing.base import HealthFacts, RoutingDecision, RoutingFacts
@@ -32,6 +32,7 @@ class TierSet:
     tiers: tuple[Tier, ...]
     chain: RoutingChain = field(default_factory=lambda: RoutingChain(()))
     settings: EscalationConfig = field(default_factory=EscalationConfig)
+    confidence: ConfidenceConfig = field(default_factory=ConfidenceConfig)
     door: Door | None = None
     """None where no tier is elsewhere."""
     health: HealthMeter = field(default_factory=HealthMeter)
@@ -73,7 +74,8 @@ class TierSet:
 
     def book(self, request: ChatRequest) -> TierBook:
         """What is to be known of the tiers for one request."""
-        measures = self.escalates and "confidence" in self.settings.deferral
+        judged = any(tier.calibration.calibration for tier in self.local_tiers)
+        measures = judged or (self.escalates and "confidence" in self.settings.deferral)
         return TierBook(request, self.times.expected_s, measures=measures)
 
     def route(

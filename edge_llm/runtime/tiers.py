@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from edge_llm.cloud.breaker import BreakerState
@@ -17,6 +16,8 @@ from edge_llm.engine.host import ModelFacts
 from edge_llm.errors import ContextLengthExceededError
 from edge_llm.routing.base import Need, TierFacts
 from edge_llm.routing.capability import LANGUAGE
+from edge_llm.runtime.adapting import Adapting
+from edge_llm.runtime.calibrations import NOT_CALIBRATED, FoundCalibration
 from edge_llm.runtime.chat_request import ChatRequest
 from edge_llm.runtime.local import LocalModel
 from edge_llm.runtime.prepare import Prepared, prepare, prepare_passages
@@ -35,6 +36,11 @@ class LocalTier:
     name: str
     model: LocalModel
     languages: frozenset[str] | None = None
+    calibration: FoundCalibration = NOT_CALIBRATED
+    adapting: Adapting | None = None
+    """What is learned of its calibration in use."""
+    self_certainty: bool = False
+    """Whether its calibration, or the configuration, asks for that measure."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +91,8 @@ class TierBook:
         found = self._prepared[tier.name]
         if isinstance(found, ContextLengthExceededError):
             raise found
+        if tier.self_certainty and found.request.statistics is not None:
+            return replace(found, request=replace(found.request, self_certainty=True))
         return found
 
     def _shortened(
@@ -108,7 +116,7 @@ class TierBook:
         if isinstance(before, ContextLengthExceededError):
             saved = before.prompt_tokens - len(found.request.token_ids)
             self._full_count = before.prompt_tokens
-            found = dataclasses.replace(found, compressed_tokens=saved)
+            found = replace(found, compressed_tokens=saved)
         self._prepared[tier.name] = found
 
     def facts(self, tier: Tier) -> TierFacts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from edge_llm.engine.request import SequenceEvent
@@ -29,8 +29,10 @@ class Piece:
     num_tokens: int = 0
     num_answer_tokens: int = 0
     """Of them, those that are no thoughts."""
-    statistics: tuple[TokenStatistics, ...] = ()
-    """Of the answer's tokens, as far as there are any."""
+    statistics: tuple[TokenStatistics | None, ...] = ()
+    """Of the answer's tokens, where they were asked for; None for forced ones."""
+    text: str = field(default="", repr=False)
+    """What the answer's tokens spell, calls and their marks included."""
     logprobs: tuple[TokenLogprob, ...] | None = None
     """None where nobody asked."""
     finish_reason: FinishReason | None = None
@@ -107,15 +109,20 @@ class Transcript:
         self.finish_reason = finish_reason
 
 
-def token_logprobs(event: SequenceEvent, *, hidden: Set[int]) -> Iterator[TokenLogprob]:
-    """What the event's statistics say of its tokens, but for `hidden` ones, which end answers."""
+def token_logprobs(
+    event: SequenceEvent, num_top: int, *, hidden: Set[int]
+) -> Iterator[TokenLogprob]:
+    """What the event's statistics say of its tokens, but for `hidden` ones, which end answers.
+
+    Each with the `num_top` likeliest in its place, of which the statistics may know more.
+    """
     for token_id, statistics in zip(event.token_ids, event.statistics, strict=True):
         if token_id not in hidden:
-            yield _token_logprob(token_id, statistics, event)
+            yield _token_logprob(token_id, statistics, num_top, event)
 
 
 def _token_logprob(
-    token_id: int, statistics: TokenStatistics | None, event: SequenceEvent
+    token_id: int, statistics: TokenStatistics | None, num_top: int, event: SequenceEvent
 ) -> TokenLogprob:
     def spell(one_id: int, logprob: float | None) -> TokenLogprob:
         raw = event.spellings[one_id]
@@ -123,7 +130,7 @@ def _token_logprob(
 
     if statistics is None:
         return spell(token_id, None)
-    top = zip(statistics.top_ids, statistics.top_logprobs, strict=True)
+    top = zip(statistics.top_ids[:num_top], statistics.top_logprobs[:num_top], strict=True)
     return replace(
         spell(token_id, statistics.logprob),
         top_logprobs=tuple(spell(top_id, logprob) for top_id, logprob in top),

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from edge_llm.confidence.base import ConfidenceSignal, Score
-from edge_llm.confidence.low_logprob import LowLogprob
-from edge_llm.confidence.unsure_token import UnsureToken
-from edge_llm.engine.host import ModelFacts
+from edge_llm.confidence.base import DraftState, Score
+from edge_llm.confidence.checkpoints import END, FIRST, PROMPT, SECOND_LOOK, Checkpoint, passed
+from edge_llm.confidence.features import FEATURE_NAMES, FeatureTracker
+from edge_llm.confidence.signals.unsure_token import UNSURE_TOKEN
+from edge_llm.confidence.verbalised import read_verbalised
 from edge_llm.routing.base import Refusal
-from edge_llm.routing.deferral import DraftFacts, is_checkpoint, judge
+from edge_llm.routing.deferral import DraftFacts, is_checkpoint, judge, low_confidence
+from edge_llm.routing.loops import is_looping
+from edge_llm.runtime.assess import Assessor
 from edge_llm.runtime.attempt import TierAttempt
 from edge_llm.runtime.transcript import Piece, Transcript
-from edge_llm.types import TokenStatistics, Validator
+from edge_llm.types import Validator
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +33,6 @@ class Standards:
 
     rules: tuple[str, ...] = ()
     """Names of `routing.deferral.RULES`, in order."""
-    threshold: float | None = None
-    """Of the signal; None takes its own."""
     validator: Validator | None = None
     wants_json: bool = False
     tool_names: frozenset[str] | None = None
@@ -34,27 +41,35 @@ class Standards:
     """As the caller set it."""
 
 
-def signal_for(facts: ModelFacts) -> ConfidenceSignal:
-    """The signal for a model: its own word where it was trained to give one."""
-    return LowLogprob() if facts.unsure_token_id is None else UnsureToken()
-
-
 class DraftWatch:
     """Follows one attempt."""
 
     def __init__(
         self,
         standards: Standards,
-        signal: ConfidenceSignal | None,
+        assessor: Assessor | None,
         time_left: Callable[[], float | None] = lambda: None,
+        prompt: str = "",
     ) -> None:
+        """`prompt` is what the user said, for what was learned of texts."""
         self._standards = standards
-        self._signal = signal
+        self._assessor = assessor
         self._time_left = time_left
-        self._tokens: list[TokenStatistics] = []
+        self._prompt = prompt
+        self._query_prior: float | None = None
+        self._is_kept = False
+        self.tracker = FeatureTracker()
+        """What the statistics of the answer's tokens amount to."""
         self._num_tokens = 0
         self.score: Score | None = None
-        """What the signal said last."""
+        """What was measured last."""
+        self.first_score: float | None = None
+        """The calibrated score at the first token, which every draft reaches."""
+
+    @property
+    def note(self) -> str | None:
+        """Why no calibration judges the draft; None where one does, or nothing does."""
+        return None if self._assessor is None else self._assessor.note
 
     def look(self, attempt: TierAttempt, piece: Piece) -> Refusal | None:
         """Why the draft is to be given up; None keeps it, and is all there is between checkpoints.
@@ -62,23 +77,75 @@ class DraftWatch:
         The piece must be in the attempt's transcript already.
         """
         before, self._num_tokens = self._num_tokens, self._num_tokens + piece.num_answer_tokens
-        self._tokens += piece.statistics
+        self.tracker.add(piece.statistics, piece.text)
         if piece.finish_reason is None and not is_checkpoint(before, self._num_tokens):
             return None
-        self._measure()
-        return judge(self._facts(attempt), self._standards.rules)
+        checkpoint = END if attempt.is_over else passed(before, self._num_tokens)
+        return self._judge(attempt, checkpoint, self.state(attempt))
 
-    def _measure(self) -> None:
-        signal = self._signal
-        if signal is None or (signal.num_tokens == 1 and self.score is not None):
-            return
-        value = signal.score(self._tokens)
-        if value is not None:
-            threshold = self._standards.threshold
-            line = signal.default_threshold if threshold is None else threshold
-            self.score = Score(value, signal.name, line)
+    def look_before(self, attempt: TierAttempt) -> Refusal | None:
+        """Why the draft is not even to be begun: only a certified threshold can tell."""
+        assessor = self._assessor
+        if assessor is None or not assessor.judges_prompts:
+            return None
+        score = assessor.assess(PROMPT, self.tracker, self.state(attempt))
+        if score is None or not score.is_low:
+            return None
+        self.score = score
+        return low_confidence(self._facts(attempt, self.state(attempt)))
 
-    def _facts(self, attempt: TierAttempt) -> DraftFacts:
+    def look_again(self, attempt: TierAttempt, seen: DraftState) -> Refusal | None:
+        """The same with what a second look at the whole draft found."""
+        return self._judge(attempt, SECOND_LOOK, seen)
+
+    def _judge(
+        self, attempt: TierAttempt, checkpoint: Checkpoint | None, state: DraftState
+    ) -> Refusal | None:
+        if self._assessor is not None and not self._is_kept:
+            score = self._assessor.assess(checkpoint, self.tracker, state)
+            self.score = score or self.score
+            if checkpoint == FIRST and score is not None and score.is_calibrated:
+                self.first_score = score.value
+            self._is_kept = score is not None and self._assessor.is_kept(score)
+        return judge(self._facts(attempt, state), self._standards.rules)
+
+    def features(self, attempt: TierAttempt) -> NDArray[np.float64]:
+        """The draft as a calibration sees it now: (len(FEATURE_NAMES),) float64, NaN: not known."""
+        return self.tracker.features(self.state(attempt))
+
+    def known_features(self, attempt: TierAttempt) -> dict[str, float]:
+        """Those of `features` that are known, by name."""
+        state = self.state(attempt)
+        values = {name: self.tracker.value(name, state) for name in FEATURE_NAMES}
+        return {n: v for n, v in values.items() if v is not None and math.isfinite(v)}
+
+    def state(self, attempt: TierAttempt) -> DraftState:
+        """What is known of the draft beside its statistics."""
+        transcript, is_over = attempt.transcript, attempt.is_over
+        return DraftState(
+            num_tokens=self._num_tokens,
+            prompt_tokens=attempt.prompt_tokens,
+            finish_reason=transcript.finish_reason,
+            is_empty=not (transcript.text.strip() or transcript.calls) if is_over else None,
+            is_valid=is_valid(transcript, self._standards) if is_over else None,
+            is_looping=is_looping(transcript.text),
+            num_calls=len(transcript.calls) if is_over else None,
+            query_prior=self._read_query(),
+            answer_prior=self._read_answer(transcript.text) if is_over else None,
+            verbalised=read_verbalised(transcript.text) if is_over else None,
+        )
+
+    def _read_query(self) -> float | None:
+        prior = None if self._assessor is None else self._assessor.priors.get("query")
+        if prior is not None and self._query_prior is None:
+            self._query_prior = prior.predict(self._prompt)
+        return self._query_prior
+
+    def _read_answer(self, answer: str) -> float | None:
+        prior = None if self._assessor is None else self._assessor.priors.get("answer")
+        return None if prior is None else prior.predict(self._prompt, answer)
+
+    def _facts(self, attempt: TierAttempt, state: DraftState) -> DraftFacts:
         transcript = attempt.transcript
         score = self.score
         return DraftFacts(
@@ -89,8 +156,9 @@ class DraftWatch:
             score=None if score is None else score.value,
             threshold=None if score is None else score.threshold,
             signal=None if score is None else score.signal,
-            said_unsure=isinstance(self._signal, UnsureToken),
-            is_valid=not attempt.is_over or is_valid(transcript, self._standards),
+            checkpoint=None if score is None else score.checkpoint,
+            said_unsure=score is not None and score.signal == UNSURE_TOKEN.name,
+            is_valid=state.is_valid is not False,
             expected_s=self._expected_s(attempt),
             time_left_s=self._time_left(),
         )
@@ -128,8 +196,3 @@ def _accepts(validator: Validator, text: str) -> bool:
         return bool(validator(text))
     except ValueError:
         return False
-
-
-def needs_statistics(rules: Sequence[str], facts: ModelFacts) -> bool:
-    """Whether anybody will look at the tokens' statistics."""
-    return "confidence" in rules or facts.unsure_token_id is not None

@@ -41,7 +41,10 @@ def read_gguf(path: Path) -> GGUFModel:
 
 
 def copy_gguf(source: Path, target: Path, kind: Kind) -> None:
-    """Write the model in `source` with its matrices in `kind`, F16 or F32."""
+    """Write the model in `source` with its matrices in `kind`: F16, F32 or blocks such as Q4_0.
+
+    A matrix whose rows are no whole number of blocks stays in F16.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     reader = gguf.GGUFReader(source)
     writer = gguf.GGUFWriter(target, "llama")
@@ -50,8 +53,10 @@ def copy_gguf(source: Path, target: Path, kind: Kind) -> None:
             item = field.types[-1] if len(field.types) > 1 else None
             writer.add_key_value(name, field.contents(), field.types[0], item)
     for name, values in read_gguf(source).weights.items():
-        is_half = kind is Kind.F16 and values.ndim > 1
-        writer.add_tensor(name, values.astype(np.float16 if is_half else np.float32))
+        own = kind if values.ndim > 1 else Kind.F32
+        if values.shape[-1] % gguf.GGML_QUANT_SIZES[own][0]:
+            own = Kind.F16
+        writer.add_tensor(name, gguf.quants.quantize(values, own), raw_dtype=own)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -10,6 +10,7 @@ import pytest
 from edge_llm.cloud.budget import BUDGET_FILE, open_budget
 from edge_llm.config import BudgetConfig
 from edge_llm.runtime.deferred import QUEUE_FILE, open_deferred_queue
+from edge_llm.runtime.observations import ShadowOutcome, note_shadow
 from tests.cli.test_chat import COMMAND
 
 
@@ -47,6 +48,22 @@ def test_the_budget_says_what_is_spent_and_left(state: Path) -> None:
     assert (said["month"]["usd"], said["month"]["sent_bytes"]) == (0.625, 10)
     assert (said["reserved_usd"], said["left_usd"], said["left_bytes"]) == (0.5, 0.375, None)
     assert said["limits"]["monthly_usd"] == 1.0
+
+
+def test_stats_compare_arms_and_say_what_the_cloud_agreed_with(state: Path) -> None:
+    assert json.loads(run("stats").stdout) == {
+        "arms": [],
+        "verdicts": [],
+        "calibrations": {},
+        "shadows": [],
+    }
+    assert not state.exists()
+    outcome = ShadowOutcome("x", "m", "t", "p_right", 0.9, 0.9, 0.1, 1.0, 0.25, {})
+    note_shadow(state, outcome)
+
+    (shadow,) = json.loads(run("stats", "--json").stdout)["shadows"]
+
+    assert (shadow["model"], shadow["count"], shadow["agreement"]) == ("m", 1, 1.0)
 
 
 def test_deferred_requests_are_listed_without_texts_shown_cancelled_and_forgotten(

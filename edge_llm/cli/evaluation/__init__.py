@@ -1,0 +1,1 @@
+"""`edge-llm calibrate` and `edge-llm evaluate`: asking, fitting, comparing, showing."""
