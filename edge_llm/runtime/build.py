@@ -151,7 +151,7 @@ def _calibration(config: EdgeConfig, model: LocalModel) -> FoundCalibration:
     Raises:
         CalibrationError: none does, and one is required.
     """
-    if config.confidence.calibration == NO_CALIBRATION:
+    if config.confidence.calibration == NO_CALIBRATION or model.location is None:
         return NOT_CALIBRATED
     return find_calibration(config.confidence, model.location, model.facts.template_sha256)
 

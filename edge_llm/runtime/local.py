@@ -57,10 +57,10 @@ class LocalRun:
 class LocalModel:
     """A served model that can be asked from any thread and any event loop."""
 
-    def __init__(self, host: ModelHost, location: ModelLocation) -> None:
+    def __init__(self, host: ModelHost, location: ModelLocation | None = None) -> None:
         self._host = host
         self.location = location
-        """Where its files lie."""
+        """Where its file is; None where it has none."""
 
     @property
     def facts(self) -> ModelFacts:
@@ -117,9 +117,9 @@ def load_local_model(config: EdgeConfig) -> LocalModel:
         ModelError: the model cannot be had or run.
         ChatTemplateError: its template does not parse.
     """
-    location = resolve_model(config.model)
-    template = read_template(config.chat_template)
-    return LocalModel(open_host(HostSettings(location, config, template)), location)
+    reference = resolve_model(config.model)
+    settings = HostSettings(reference, config, read_template(config.chat_template))
+    return LocalModel(open_host(settings), reference)
 
 
 def open_host(settings: HostSettings) -> ModelHost:
