@@ -20,7 +20,7 @@ from edge_llm.errors import CalibrationDataError
 
 DELTA = 0.05
 MARGIN = 0.02
-_LEAST_PROPENSITY = 1e-3
+_LEAST_PROPENSITY = 1e-6
 
 State: TypeAlias = Literal["continue", "better", "worse", "harmful"]
 

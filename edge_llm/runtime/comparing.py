@@ -100,8 +100,9 @@ def interval_of(values: Iterable[float], delta: float = DELTA) -> Interval:
 def compare_arms(rows: Sequence[AnswerRow]) -> list[ArmVerdict]:
     """Each arm against the default: its reward is what is kept here, its guard-rail agreement.
 
-    Agreement of kept answers with the cloud is known where a shadow request was sent; an answer of
-    the cloud agrees with itself.
+    Agreement of kept answers with the cloud is known where a shadow request was sent, and each of
+    them stands for those that were not; an answer of the cloud agrees with itself. As long as no
+    kept answer was checked, no arm is called better: keeping more proves nothing.
     """
     compared = [row for row in rows if row.arm is not None and row.propensity]
     least: dict[str, float] = {}
@@ -110,13 +111,22 @@ def compare_arms(rows: Sequence[AnswerRow]) -> list[ArmVerdict]:
         least[name] = min(drawn, least.get(name, 1.0))
     if len(least) < 2 or DEFAULT_ARM not in least:
         return []
-    comparison = Comparison(least, DEFAULT_ARM)
+    checked = [row.seen_with for row in compared if row.agreement is not None]
+    comparison = Comparison(least, DEFAULT_ARM, least_seen=min(checked, default=1.0))
     for row in compared:
-        guard = 1.0 if row.is_escalated else row.agreement
-        kept = 0.0 if row.is_escalated else 1.0
-        comparison.update(row.arm or "", kept, guard=guard, propensity=row.propensity)
+        comparison.update(
+            row.arm or "",
+            0.0 if row.is_escalated else 1.0,
+            guard=(1.0 if row.is_escalated else row.agreement) if checked else None,
+            guard_seen=(1.0 if row.is_escalated else row.seen_with) if checked else None,
+            propensity=row.propensity,
+        )
     return [
-        ArmVerdict(one.arm, one.state, (one.reward.low, one.reward.high))
+        ArmVerdict(
+            one.arm,
+            one.state if checked or one.state != "better" else "continue",
+            (one.reward.low, one.reward.high),
+        )
         for one in comparison.verdicts()
     ]
 

@@ -101,6 +101,8 @@ class AnswerRow:
     e2e_s: float
     agreement: float | None
     """Of its shadow; None where it had none."""
+    seen_with: float = 1.0
+    """The probability with which it was to have a shadow; of those that had one."""
 
 
 def note_answer(folder: Path, answer: Answer, propensity: float | None) -> None:
@@ -156,7 +158,8 @@ def read_answers(folder: Path) -> list[AnswerRow]:
     with _open(folder) as store, store.reading() as rows:
         found = rows.rows(
             "SELECT a.created_s, a.arm, a.propensity, a.route, a.score, a.cost_usd, a.e2e_s,"
-            " s.agreement FROM answers a LEFT JOIN shadows s USING (trace_id) ORDER BY a.number"
+            " s.agreement, COALESCE(s.propensity, 1.0)"
+            " FROM answers a LEFT JOIN shadows s USING (trace_id) ORDER BY a.number"
         )
     return [AnswerRow(*_with_escalated(row)) for row in found]
 

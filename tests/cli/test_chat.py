@@ -22,6 +22,7 @@ FIELDS = [
     "threshold", "confidence", "calibrated", "usage", "timings", "cost_usd", "attempts", "degraded",
     "cached", "trace_id", "reasoning", "dropped_messages",
     "logprobs", "tier", "policy", "wasted_tokens", "redactions", "hold_s", "compressed_tokens",
+    "uncalibrated_because", "checkpoint", "arm",
 ]  # fmt: skip
 
 

@@ -60,8 +60,38 @@ def test_an_arm_that_keeps_more_and_agrees_no_less_is_better() -> None:
     assert compare_arms([one for one in rows if one.arm == "bold"]) == []
 
 
-def row(arm: str | None, *, escalated: bool, agreement: float | None = None) -> AnswerRow:
-    return AnswerRow(0.0, arm, 0.5, escalated, 0.4, 0.01, 2.0, agreement)
+def test_an_arm_that_keeps_what_it_should_not_is_found_out_by_the_few_that_are_checked() -> None:
+    rng = np.random.default_rng(1)
+    rows = []
+    for number in range(20_000):
+        arm = "bold" if number % 2 else "default"
+        escalated = bool(rng.random() < (0.1 if arm == "bold" else 0.8))
+        is_checked = not escalated and rng.random() < 0.2
+        agreement = float(rng.random() < 0.3) if is_checked else None
+        rows.append(row(arm, escalated=escalated, agreement=agreement, seen_with=0.2))
+
+    (verdict,) = compare_arms(rows)
+
+    assert verdict.state == "harmful"
+
+
+def test_keeping_more_proves_nothing_while_nothing_is_checked() -> None:
+    rows = [row("bold" if i % 2 else "default", escalated=not i % 2) for i in range(2000)]
+
+    (verdict,) = compare_arms(rows)
+
+    assert verdict.kept_more[0] > 0.5
+    assert verdict.state == "continue"
+
+
+def row(
+    arm: str | None,
+    *,
+    escalated: bool,
+    agreement: float | None = None,
+    seen_with: float = 1.0,
+) -> AnswerRow:
+    return AnswerRow(0.0, arm, 0.5, escalated, 0.4, 0.01, 2.0, agreement, seen_with)
 
 
 def test_arms_are_summed_up() -> None:

@@ -19,7 +19,7 @@ class Certificate:
     goal: Goal
     policy: Policy
     num_labels: int
-    """Rows of the part that certified; none of them was fitted on."""
+    """Rows of the part that certified, with a known loss; none of them was fitted on."""
     kept_share: float
     """Share of requests answered locally; the others are escalated."""
     risk: float

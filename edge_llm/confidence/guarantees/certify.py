@@ -46,12 +46,11 @@ def find_threshold(
     scores: Floats, outcomes: Outcomes, goal: Goal, grid: Floats | None
 ) -> Found | Infeasible:
     """The laxest threshold that keeps the goal and its budget; scores may be -inf: never kept."""
+    sample = make_sample(scores, _losses(outcomes, goal), outcomes.weight())
     if isinstance(goal, AccuracyLoss):
-        sample = make_sample(scores, outcomes.gain, outcomes.weight())
         one = bound_loss(sample, goal)
         found = one if isinstance(one, Infeasible) else [one]
     else:
-        sample = make_sample(scores, outcomes.wrong, outcomes.weight())
         passed, tried = bound_error(sample, goal, grid)
         found = passed or explain(tried, sample, goal)
     if isinstance(found, Infeasible):
@@ -76,7 +75,7 @@ def certificate_of(
     return Certificate(
         goal,
         policy,
-        num_labels=len(outcomes),
+        num_labels=int((~np.isnan(_losses(outcomes, goal))).sum()),
         kept_share=float(np.average(kept, weights=weights)),
         risk=found.risk,
         risk_bound=found.risk_bound,
@@ -90,12 +89,16 @@ def measured_threshold(scores: Floats, outcomes: Outcomes, goal: Goal) -> float:
 
     inf where none does.
     """
-    losses = outcomes.gain if isinstance(goal, AccuracyLoss) else outcomes.wrong
-    sample = make_sample(scores, losses, outcomes.weight())
+    sample = make_sample(scores, _losses(outcomes, goal), outcomes.weight())
     levels, lost, kept = sample.levels()
     limit = goal.epsilon * len(sample) if isinstance(goal, AccuracyLoss) else goal.alpha * kept
     passed = levels[lost <= limit + 1e-9]
     return float(passed.min()) if len(passed) else float("inf")
+
+
+def _losses(outcomes: Outcomes, goal: Goal) -> Floats:
+    """(n,) what keeping a request loses; NaN: not known."""
+    return outcomes.gain if isinstance(goal, AccuracyLoss) else outcomes.wrong
 
 
 def _within_budget(
@@ -125,8 +128,7 @@ def _within_budget(
 
 def _level_within(limit: float, scores: Floats, outcomes: Outcomes, goal: Goal) -> float:
     """What is lost, or wrong among kept ones, at the strictest threshold that is paid for."""
-    losses = outcomes.gain if isinstance(goal, AccuracyLoss) else outcomes.wrong
-    sample = make_sample(scores, losses, outcomes.weight())
+    sample = make_sample(scores, _losses(outcomes, goal), outcomes.weight())
     kept = sample.kept(limit)
     lost = float((sample.weights * sample.losses)[kept].sum())
     if isinstance(goal, AccuracyLoss):

@@ -52,6 +52,7 @@ def test_rows_that_the_cloud_was_not_asked_certify_nothing() -> None:
 
     assert isinstance(found, Certificate)
     assert found.risk == 0.0
+    assert found.num_labels == 10
 
 
 def test_a_tie_is_kept_or_escalated_as_a_whole() -> None:
