@@ -19,7 +19,6 @@ from edge_llm.config.confidence import NO_CALIBRATION
 from edge_llm.config.edge import SECTIONS, TIER_OPTIONS
 from edge_llm.config.tiers import LOCAL_TIER, cloud_tier
 from edge_llm.errors import ConfigError
-from edge_llm.hub.resolve import resolve_model
 from edge_llm.privacy import create_redactor
 from edge_llm.routing.base import RoutingPolicy
 from edge_llm.routing.budget import BudgetPolicy
@@ -152,10 +151,9 @@ def _calibration(config: EdgeConfig, model: LocalModel) -> FoundCalibration:
     Raises:
         CalibrationError: none does, and one is required.
     """
-    if config.confidence.calibration == NO_CALIBRATION:
+    if config.confidence.calibration == NO_CALIBRATION or model.location is None:
         return NOT_CALIBRATED
-    location = resolve_model(config.model)
-    return find_calibration(config.confidence, location, model.facts.template_sha256)
+    return find_calibration(config.confidence, model.location, model.facts.template_sha256)
 
 
 def _adapting(config: EdgeConfig, found: FoundCalibration) -> Adapting | None:

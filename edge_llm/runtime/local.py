@@ -13,7 +13,7 @@ from edge_llm.engine.host import HostSettings, ModelFacts, ModelHost, RequestHan
 from edge_llm.engine.keep_alive import UnloadingHost
 from edge_llm.engine.request import EngineRequest, SequenceEvent
 from edge_llm.errors import ConfigError
-from edge_llm.hub.resolve import resolve_model
+from edge_llm.hub.resolve import ModelLocation, resolve_model
 from edge_llm.prompt.encode import EncodedPrompt
 
 
@@ -57,8 +57,10 @@ class LocalRun:
 class LocalModel:
     """A served model that can be asked from any thread and any event loop."""
 
-    def __init__(self, host: ModelHost) -> None:
+    def __init__(self, host: ModelHost, location: ModelLocation | None = None) -> None:
         self._host = host
+        self.location = location
+        """Where its file is; None where it has none."""
 
     @property
     def facts(self) -> ModelFacts:
@@ -116,9 +118,8 @@ def load_local_model(config: EdgeConfig) -> LocalModel:
         ChatTemplateError: its template does not parse.
     """
     reference = resolve_model(config.model)
-    return LocalModel(
-        open_host(HostSettings(reference, config, read_template(config.chat_template)))
-    )
+    settings = HostSettings(reference, config, read_template(config.chat_template))
+    return LocalModel(open_host(settings), reference)
 
 
 def open_host(settings: HostSettings) -> ModelHost:

@@ -70,7 +70,7 @@ def bound(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Called with a `FoundCalibration`: it holds for every model from then on."""
 
     def bind(found: FoundCalibration) -> None:
-        monkeypatch.setattr(build, "find_calibration", lambda *_: found)
+        monkeypatch.setattr(build, "_calibration", lambda *_: found)
 
     return bind
 
