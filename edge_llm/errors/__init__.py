@@ -82,7 +82,6 @@ EdgeLLMError
 from __future__ import annotations
 
 import difflib
-import time
 from typing import TYPE_CHECKING
 
 from edge_llm.errors.base import (
