@@ -136,9 +136,17 @@ def translated() -> Iterator[None]:
 
 
 def accept_tokens(matcher: Any, token_ids: Sequence[int]) -> int:
-    """Tell the matcher tokens in turn; how many of them it took."""
-    with translated():
+    """Tell the matcher tokens in turn; how many of them it took.
+
+    Raises:
+        GrammarError: the library failed.
+    """
+    # Asked for every token: entering a context manager would take longer than the question.
+    try:
         taken: int = matcher.try_consume_tokens(list(token_ids))
+    except BaseException:
+        with translated():
+            raise
     return taken
 
 

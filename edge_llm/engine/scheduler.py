@@ -169,8 +169,8 @@ class Scheduler:
         """
         num_new = sequence.num_computed - sequence.num_shared
         # What a grammar forced after the prompt was computed with it.
-        can_cut = self._limits.can_truncate
-        end = sequence.num_prompt_tokens + (sequence.num_opening if can_cut else -1)
+        more = sequence.num_opening if self._limits.can_truncate else -1
+        end = sequence.num_prompt_tokens + more
         if sequence.num_computed != end or num_new < MIN_SHARED_TOKENS:
             return None
         if not (self._free_seq_ids and self._may_publish(sequence)):
@@ -363,11 +363,10 @@ class Scheduler:
 
     def _count(self, sequence: Sequence) -> None:
         if sequence.num_cached_tokens is None:
-            # A forced opening may have been found there too; it is no part of the prompt.
-            cached = min(sequence.num_computed, sequence.num_prompt_tokens)
-            sequence.num_cached_tokens = cached
+            # The forced opening of an answer may have been found there too.
+            sequence.num_cached_tokens = min(sequence.num_computed, sequence.num_prompt_tokens)
             self.stats.prompt_tokens += sequence.num_prompt_tokens
-            self.stats.cached_tokens += cached
+            self.stats.cached_tokens += sequence.num_cached_tokens
 
     def _match(self, sequence: Sequence) -> PrefixMatch | None:
         if not self._caches or not sequence.may_share:
