@@ -42,6 +42,8 @@ class AsyncEdgeLLM:
 
     _opened: TierSet | None = None
     """What was open, also after the end: connections are closed last."""
+    _afterwards: Afterwards | None = None
+    """What is done behind answers; None for a runtime whose answers are another's."""
 
     def __init__(
         self, model: str | os.PathLike[str] | None = None, **options: Unpack[LoadOptions]
@@ -99,9 +101,10 @@ class AsyncEdgeLLM:
 
     async def close_connections(self) -> None:
         """End what this event loop does behind answers, and close what it keeps open."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSING_S):
-                await self._afterwards.finished()
+        if self._afterwards is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSING_S):
+                    await self._afterwards.finished()
         opened = self._opened
         if opened is not None:
             with contextlib.suppress(TimeoutError):

@@ -351,6 +351,7 @@ def test_a_kept_answer_is_checked_in_the_shadow(tmp_path: Path) -> None:
         }
         async with hybrid_async(DoubtfulBackend(SURE), **settings) as (llm, server):
             answer = await llm.chat("good night")
+            assert llm._afterwards is not None
             await llm._afterwards.finished()
             return answer, len(server.requests)
 
@@ -370,6 +371,7 @@ def test_what_must_not_leave_has_no_shadow(tmp_path: Path) -> None:
         }
         async with hybrid_async(DoubtfulBackend(SURE), **settings) as (llm, server):
             await llm.chat("good night", privacy="local_only")
+            assert llm._afterwards is not None
             await llm._afterwards.finished()
             return len(server.requests)
 
