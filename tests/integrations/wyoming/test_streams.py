@@ -13,10 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from wyoming.asr import Transcript
 from wyoming.client import AsyncClient
+from wyoming.event import Event
 
-from edge_llm.backends.fake import fake_capabilities
+from edge_llm.integrations.wyoming.reply import Reply
 from edge_llm.integrations.wyoming.settings import VoiceSettings
+from edge_llm.integrations.wyoming.utterance import Utterance
 from edge_llm.prompt.chat_template import CHATML
+from edge_llm.types import Answer, Chunk, Timings, ToolCall, Usage
 from tests.support.hybrid import DoubtfulBackend, hybrid_async
 from tests.support.runtimes import SpokenBackend
 from tests.support.voicing import PATIENCE_S, ask, fake_voice, read, read_answer, types, voicing
@@ -169,25 +172,31 @@ async def hear_first(uri: str, backend: GatedBackend) -> None:
 
 
 def test_a_call_after_words_ends_the_words_and_becomes_an_intent() -> None:
-    reply = (
-        'At once. Yes.<tool_call>{"name": "HassTurnOn", "arguments": {"area": "study"}}</tool_call>'
-    )
+    call = ToolCall("c1", "HassTurnOn", {"area": "study"})
+    answer = Answer(
+        "At once. Yes.", (call,), "tool_calls", "m", "local", None, None, None, None, None, False,
+        Usage(1, 1), Timings(0.1, None, 0.1), 0.0, (), False, False, "t",
+    )  # fmt: skip
+    sent: list[Event] = []
+
+    async def send(event: Event) -> None:
+        sent.append(event)
 
     async def run() -> None:
-        room = fake_capabilities(max_model_len=1 << 15)  # the intents are many bytes
-        backend = SpokenBackend(reply, room, chat_template=WITH_TOOLS)
-        async with fake_voice(backend) as uri, AsyncClient.from_uri(uri) as client:
-            await client.write_event(Transcript("lights").event())
-            events = [await read(client) for _ in range(5)]
-        assert [event.type for event in events if event] == [
-            "handled-start",
-            "handled-chunk",
-            "handled-chunk",
-            "handled-stop",
-            "intent",
-        ]
+        reply = Reply(Utterance("lights", "c1"), send)
+        for chunk in (Chunk("At once. Y"), Chunk("es."), Chunk(tool_call=call), Chunk("not yet")):
+            await reply.add(chunk)
+        assert await reply.finish(answer, is_unsure=False)
 
     asyncio.run(run())
+
+    assert [event.type for event in sent] == [
+        "handled-start",
+        "handled-chunk",
+        "handled-chunk",
+        "handled-stop",
+        "intent",
+    ]
 
 
 def test_with_intents_off_a_command_is_refused_and_not_claimed() -> None:
