@@ -401,6 +401,14 @@ def test_losses_found_in_the_shadow_raise_the_threshold_of_later_requests(
     assert (second[0].threshold or 0.0) > 0.75
 
 
+def test_closing_lets_a_shadow_end(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"confidence": {"shadow_share": 1.0}, "state_dir": str(tmp_path)}
+    with hybrid(DoubtfulBackend(SURE), **settings) as (llm, _):
+        answer = llm.chat("good night")
+
+    assert [shadow.trace_id for shadow in read_shadows(tmp_path)] == [answer.trace_id]
+
+
 def test_what_must_not_leave_has_no_shadow(tmp_path: Path) -> None:
     async def ask() -> int:
         settings: dict[str, Any] = {
