@@ -56,13 +56,18 @@ def print_stats(config_file: str | None, *, as_json: bool) -> None:
 
 
 def _learned(state: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: state.get(name) for name in ("has_drifted", "drift_e_value", "threshold")}
+    told = ("has_drifted", "drift_e_value", "threshold", "certified_threshold")
+    return {name: state.get(name) for name in told}
 
 
 def _describe(state: Mapping[str, Any]) -> str:
+    told = "no drift so far"
     if state.get("has_drifted"):
-        return "requests are no longer like those it was made with; calibrate again"
-    return "no drift so far"
+        told = "requests are no longer like those it was made with; calibrate again"
+    now, certified = state.get("threshold"), state.get("certified_threshold")
+    if now is not None and certified is not None and now > certified:
+        told += f"; losses raised its threshold from {certified:.3f} to {min(now, 1.0):.3f}"
+    return told
 
 
 def _print_arms(arms: Sequence[ArmSummary]) -> None:

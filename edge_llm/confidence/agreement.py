@@ -41,6 +41,26 @@ def agreement(one: Said, other: Said) -> float:
     return 2.0 * common / (len(words[0]) + len(words[1]))
 
 
+def loss(kept: Said, other: Said) -> float | None:
+    """What is surely lost with an answer if the other one is right: 0 or 1; None: nobody can tell.
+
+    Calls, last numbers and single words can be compared. Free words say one thing in many ways:
+    that they differ proves nothing.
+    """
+    agreed = agreement(kept, other)
+    if agreed in (0.0, 1.0) and (agreed == 1.0 or _can_differ(kept, other)):
+        return 1.0 - agreed
+    return None
+
+
+def _can_differ(one: Said, other: Said) -> bool:
+    if one.calls or other.calls:
+        return True
+    if all(_last_number(said.text[-MAX_CHARS:]) is not None for said in (one, other)):
+        return True
+    return all(len(_WORD.findall(said.text[:MAX_CHARS])) == 1 for said in (one, other))
+
+
 def mean_agreement(answer: Said, others: Sequence[Said]) -> float | None:
     """With each of the others, on average; None without any."""
     return sum(agreement(answer, one) for one in others) / len(others) if others else None

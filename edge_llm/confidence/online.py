@@ -11,6 +11,8 @@ from edge_llm.confidence.arrays import Floats
 from edge_llm.errors import CalibrationDataError
 
 STEP = 0.02
+MOST_PER_LOSS = 0.05
+"""How far one loss that is seen moves the share, at most."""
 
 
 @dataclass(slots=True)
@@ -66,3 +68,13 @@ class OnlineThreshold:
 def share_at(threshold: float, quantiles: Floats) -> float:
     """The share of past requests below a threshold: where an `OnlineThreshold` starts."""
     return float(np.mean(quantiles < threshold))
+
+
+def step_for(rho: float) -> float:
+    """The step where a request is checked with probability `rho`.
+
+    A loss that is seen stands for 1 / rho of them and moves the share by step / rho: with one step
+    for every rho a single one among a hundred would give up all that is kept. What the bound leaves
+    open is then about 20 / (requests that were checked).
+    """
+    return min(STEP, MOST_PER_LOSS * rho)

@@ -21,6 +21,7 @@ from edge_llm.confidence.metrics.length_bias import LengthBias, length_bias
 from edge_llm.confidence.metrics.report import RoutingQuality, routing_quality
 from edge_llm.confidence.outcomes import Outcomes
 from edge_llm.errors import CalibrationDataError
+from edge_llm.evaluate.data.example import Example
 from edge_llm.evaluate.outcomes import to_outcomes
 from edge_llm.evaluate.priors import Priors, learn_priors
 from edge_llm.evaluate.recording import Recording
@@ -58,6 +59,22 @@ class Fitted:
         return self.found if isinstance(self.found, Certificate) else None
 
 
+def require_questions(rows: Sequence[Recording | Example]) -> list[str]:
+    """Whose side each row takes in a split: rows of one group, or of one prompt, share an owner.
+
+    Raises:
+        CalibrationDataError: too few questions.
+    """
+    owners = [one.group or one.prompt or one.id for one in rows]
+    found = len(set(owners))
+    if found < LEAST_QUESTIONS:
+        raise CalibrationDataError(
+            f"{found} different questions are too few to calibrate on",
+            hint=f"bring {LEAST_QUESTIONS} at least; hundreds make a threshold worth having",
+        )
+    return owners
+
+
 def split_rows(
     recordings: Sequence[Recording], share: float, seed: int
 ) -> tuple[list[int], list[int]]:
@@ -66,13 +83,8 @@ def split_rows(
     Raises:
         CalibrationDataError: too few questions.
     """
-    owners = [one.group or one.prompt or one.id for one in recordings]
+    owners = require_questions(recordings)
     names = sorted(set(owners))
-    if len(names) < LEAST_QUESTIONS:
-        raise CalibrationDataError(
-            f"{len(names)} different questions are too few to calibrate on",
-            hint=f"bring {LEAST_QUESTIONS} at least; hundreds make a threshold worth having",
-        )
     order = np.random.default_rng(seed).permutation(len(names))
     first = {names[index] for index in order[: round(share * len(names))]}
     chosen = [index for index, owner in enumerate(owners) if owner in first]

@@ -88,8 +88,11 @@ def write_recorded(path: Path, recordings: Iterable[Recording]) -> None:
     Raises:
         ConfigError: the file cannot be written.
     """
+    if path.exists() and not path.is_file():  # a device would be replaced by a file
+        raise ConfigError(f"{str(path)!r} is no ordinary file", hint="name another file")
     partial = path.with_name(f".{path.name}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("w", encoding="utf-8") as stream:
             for one in recordings:
                 stream.write(json.dumps(_row(one), ensure_ascii=False) + "\n")

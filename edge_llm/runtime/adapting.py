@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +33,17 @@ SAVE_EVERY = 16
 class Adapting:
     """Follows one calibration in use. May be told from any thread."""
 
-    def __init__(self, calibration: Calibration, key: str, folder: Path | None) -> None:
+    def __init__(
+        self,
+        calibration: Calibration,
+        key: str,
+        folder: Path | None,
+        *,
+        shadow_share: float = 1.0,
+    ) -> None:
         """`key` names it among others in `folder`, where its state is kept; None keeps none.
+
+        `shadow_share` is the probability with which a kept request is checked.
 
         Raises:
             CalibrationDataError: the calibration's reference of scores is damaged.
@@ -41,7 +51,10 @@ class Adapting:
         self._lock = threading.Lock()
         self._key, self._folder = key, folder
         self._monitor = _monitor(calibration)
-        self._online = _online(calibration)
+        self._online = _online(calibration, shadow_share)
+        self._of = _identity(calibration)
+        policy = calibration.policy
+        self._certified = None if policy is None else policy.threshold
         self._num_unsaved = 0
         self._has_warned = False
         self._is_drift_saved = False
@@ -86,6 +99,13 @@ class Adapting:
             state = json.dumps(self._state())
         write_state(self._folder, self._key, state)
 
+    def close(self) -> None:
+        """Write down what is left; a full disk costs what was learned last, and says so."""
+        try:
+            self.save(always=True)
+        except StoreError as error:
+            logger.warning("what was learned of calibration %s is lost: %s", self._key, error)
+
     def describe(self) -> dict[str, Any]:
         """How it stands, as JSON values."""
         monitor, online = self._monitor, self._online
@@ -93,10 +113,12 @@ class Adapting:
             "drift_e_value": None if monitor is None else monitor.e_value,
             "has_drifted": self.has_drifted,
             "threshold": None if online is None else online.threshold,
+            "certified_threshold": self._certified,
         }
 
     def _state(self) -> dict[str, Any]:
         return {
+            "of": self._of,
             "monitor": None if self._monitor is None else self._monitor.state(),
             "share": None if self._online is None else self._online.share,
             **self.describe(),
@@ -110,6 +132,8 @@ class Adapting:
             if text is None:
                 return
             state = json.loads(text)
+            if state.get("of") != self._of:
+                return  # of the calibration that was there before: this one has seen nothing yet
             if self._monitor is not None and state["monitor"] is not None:
                 self._monitor.restore(state["monitor"])
             if self._online is not None and state["share"] is not None:
@@ -127,9 +151,20 @@ def _monitor(calibration: Calibration) -> DriftMonitor | None:
     return DriftMonitor(read_reference(part))
 
 
-def _online(calibration: Calibration) -> OnlineThreshold | None:
+def _identity(calibration: Calibration) -> str:
+    """Another one for a calibration that was made again under the same name."""
+    policy = calibration.policy
+    told = [
+        calibration.parts.get(DRIFT_PART),
+        calibration.num_labels,
+        None if policy is None else policy.threshold,
+    ]
+    return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _online(calibration: Calibration, shadow_share: float) -> OnlineThreshold | None:
     from edge_llm.confidence.guarantees.goals import AccuracyLoss
-    from edge_llm.confidence.online import OnlineThreshold, share_at
+    from edge_llm.confidence.online import OnlineThreshold, share_at, step_for
 
     certificate = calibration.certificate
     if certificate is None or not isinstance(certificate.goal, AccuracyLoss):
@@ -138,4 +173,5 @@ def _online(calibration: Calibration) -> OnlineThreshold | None:
         return None
     quantiles = calibration.grid(certificate.goal.target, END)
     share = share_at(certificate.policy.threshold, quantiles)
-    return OnlineThreshold(quantiles, certificate.goal.epsilon, share)
+    step = step_for(shadow_share)
+    return OnlineThreshold(quantiles, certificate.goal.epsilon, share, step)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from edge_llm.confidence.agreement import Said, agreement
+from edge_llm.confidence.agreement import Said, agreement, loss
 from edge_llm.errors import EdgeLLMError
 from edge_llm.runtime.adapting import Adapting
 from edge_llm.runtime.arms import share_of
@@ -87,8 +87,8 @@ class Afterwards:
                 shadow = await self._shadow(given)
                 if shadow is not None:
                     await asyncio.to_thread(note_shadow, folder, shadow)
-            if given.adapting is not None:
-                await asyncio.to_thread(given.adapting.save)
+            for learned in given.tiers.learned:  # the draft of one may have led to another's answer
+                await asyncio.to_thread(learned.save)
         except EdgeLLMError as error:
             # The answer is given; what is learned from it may be lost, and says so.
             logger.warning("an answer was not written down or checked: %s", error.code)
@@ -104,8 +104,8 @@ class Afterwards:
             outcome = await self._ask(given)
         finally:
             if given.adapting is not None:
-                loss = None if outcome is None else 1.0 - outcome.agreement
-                given.adapting.note(given.first_score, loss, self.shadow_share)
+                lost = None if outcome is None else outcome.loss
+                given.adapting.note(given.first_score, lost, self.shadow_share)
         return outcome
 
     async def _ask(self, given: Given) -> ShadowOutcome | None:
@@ -123,6 +123,7 @@ class Afterwards:
             await ledger.settle()
             starter.forget()
         answer = given.answer
+        kept = Said(answer.text, answer.tool_calls)
         return ShadowOutcome(
             trace_id=answer.trace_id,
             model=answer.model,
@@ -131,9 +132,10 @@ class Afterwards:
             score=answer.score,
             confidence=answer.confidence,
             propensity=self.shadow_share,
-            agreement=agreement(Said(answer.text, answer.tool_calls), said),
+            agreement=agreement(kept, said),
             cost_usd=attempt.cost_usd,
             features=given.features,
+            loss=loss(kept, said),
         )
 
 

@@ -80,7 +80,9 @@ class Assessor:
         """Whether a certified policy keeps the draft for good at this checkpoint."""
         policy = None if self.calibration is None else self.calibration.policy
         limits = None if policy is None else policy.thresholds.get(score.checkpoint or "")
-        return limits is not None and self.threshold is None and score.value >= limits.keep_from
+        if limits is None or self.threshold is not None:
+            return False
+        return score.value >= max(limits.keep_from, self.floor)
 
     def assess(
         self, checkpoint: Checkpoint | None, tracker: FeatureTracker, state: DraftState

@@ -96,15 +96,19 @@ class AsyncEdgeLLM:
 
     async def close(self) -> None:
         """End what runs with `RuntimeClosedError` and free the model. A second call is harmless."""
+        await self.finish_afterwards()
         await asyncio.to_thread(self.close_blocking)
         await self.close_connections()
 
-    async def close_connections(self) -> None:
-        """End what this event loop does behind answers, and close what it keeps open."""
+    async def finish_afterwards(self) -> None:
+        """Let what is done behind answers end, within moments: shadows need the tiers."""
         if self._afterwards is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CLOSING_S):
                     await self._afterwards.finished()
+
+    async def close_connections(self) -> None:
+        """Close what this event loop keeps open."""
         opened = self._opened
         if opened is not None:
             with contextlib.suppress(TimeoutError):

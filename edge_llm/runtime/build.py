@@ -161,7 +161,8 @@ def _adapting(config: EdgeConfig, found: FoundCalibration) -> Adapting | None:
         return None
     observes = config.confidence.observes
     name = found.calibration.binding.task if found.path is None else found.path.stem
-    return Adapting(found.calibration, name, state_folder(config) if observes else None)
+    folder = state_folder(config) if observes else None
+    return Adapting(found.calibration, name, folder, shadow_share=config.confidence.shadow_share)
 
 
 def _cloud(config: EdgeConfig, tier: TierConfig) -> CloudTier:

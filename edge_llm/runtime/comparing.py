@@ -125,7 +125,7 @@ def compare_arms(rows: Sequence[AnswerRow]) -> list[ArmVerdict]:
         ArmVerdict(
             one.arm,
             one.state if checked or one.state != "better" else "continue",
-            (one.reward.low, one.reward.high),
+            (max(-1.0, one.reward.low), min(1.0, one.reward.high)),  # a difference of shares
         )
         for one in comparison.verdicts()
     ]

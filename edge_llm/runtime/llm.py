@@ -240,6 +240,7 @@ def shut_down(runtime: AsyncEdgeLLM, background: BackgroundLoop) -> None:
     if runtime.is_foreign:
         # After fork() the threads are not here: there is nothing to stop, and a join would hang.
         return
+    background.run(runtime.finish_afterwards())
     runtime.close_blocking()
     background.run(runtime.close_connections())
     background.close()

@@ -86,6 +86,8 @@ class ShadowOutcome:
     agreement: float
     cost_usd: float
     features: Mapping[str, float]
+    loss: float | None = None
+    """What is surely lost with the kept answer; None: nobody can tell. Not written down."""
 
 
 @dataclass(frozen=True, slots=True)

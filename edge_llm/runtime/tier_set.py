@@ -12,6 +12,7 @@ from edge_llm.device.network import has_network
 from edge_llm.errors import RuntimeClosedError, StoreError
 from edge_llm.routing.base import HealthFacts, RoutingDecision, RoutingFacts
 from edge_llm.routing.chain import RoutingChain
+from edge_llm.runtime.adapting import Adapting
 from edge_llm.runtime.chat_request import ChatRequest
 from edge_llm.runtime.cloud_attempt import CloudTierAttempt
 from edge_llm.runtime.health import HealthMeter
@@ -48,6 +49,11 @@ class TierSet:
         return (tier for tier in self.tiers if isinstance(tier, LocalTier))
 
     @property
+    def learned(self) -> Iterator[Adapting]:
+        """What is learned in use, of each local tier that has a calibration."""
+        return (tier.adapting for tier in self.local_tiers if tier.adapting is not None)
+
+    @property
     def escalates(self) -> bool:
         """Whether there is more than one tier, so that there is something to decide."""
         return len(self.tiers) > 1
@@ -59,6 +65,8 @@ class TierSet:
             attempt.end(RuntimeClosedError("the runtime was closed"))
         for tier in self.local_tiers:
             tier.model.close()
+        for learned in self.learned:
+            learned.close()
         if self.door is not None and self.door.budget is not None:
             self.door.budget.close()
 

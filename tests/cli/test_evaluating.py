@@ -245,3 +245,53 @@ def test_a_fitted_calibration_is_what_the_runtime_then_uses(outcomes: Path, tmp_
     assert Path(made["calibration"]).parent == tmp_path / "data" / "calibrations"
     assert answer["calibrated"] is True
     assert 0.0 <= answer["confidence"] <= 1.0
+
+
+@pytest.mark.parametrize("option", ["--save", "--plots", "--output"])
+def test_what_cannot_be_written_is_said_before_anybody_is_asked(
+    questions: Path, cloud: CloudServer, tmp_path: Path, option: str
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    done = run(
+        "calibrate",
+        *asking(questions, cloud),
+        "--without-price",
+        option,
+        tmp_path / "file" / "below",
+    )
+
+    assert done.returncode != 0
+    assert "cannot be written" in done.stderr
+    assert cloud.requests == []
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("option", ["--save", "--output"])
+def test_a_device_is_never_replaced_by_a_file(
+    questions: Path, cloud: CloudServer, tmp_path: Path, option: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    done = run("calibrate", *asking(questions, cloud), "--without-price", option, tmp_path / "pipe")
+
+    assert done.returncode != 0
+    assert "is no ordinary file" in done.stderr
+    assert (tmp_path / "pipe").is_fifo()
+    assert cloud.requests == []
+
+
+def test_questions_that_are_too_few_or_that_nobody_can_grade_cost_nothing(
+    questions: Path, cloud: CloudServer, tmp_path: Path
+) -> None:
+    lines = questions.read_text().splitlines(keepends=True)
+    few, ungraded = tmp_path / "few.jsonl", tmp_path / "ungraded.jsonl"
+    few.write_text("".join(lines[:7]))
+    ungraded.write_text("".join(lines) + '{"prompt": "Is it good?"}\n')
+
+    done = run("calibrate", *asking(few, cloud), "--without-price")
+    other = run("calibrate", *asking(ungraded, cloud), "--without-price")
+    judged = run("calibrate", *asking(ungraded, cloud), "--without-price", "--judge", "cloud")
+
+    assert "7 different questions are too few" in done.stderr
+    assert f"line {NUM_QUESTIONS + 1}: nothing tells whether" in other.stderr
+    assert "has no rubric" in judged.stderr
+    assert cloud.requests == []

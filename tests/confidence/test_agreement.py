@@ -1,6 +1,6 @@
 import pytest
 
-from edge_llm.confidence.agreement import Said, agreement, mean_agreement
+from edge_llm.confidence.agreement import Said, agreement, loss, mean_agreement
 from edge_llm.confidence.verbalised import read_verbalised
 from edge_llm.types import ToolCall
 
@@ -50,3 +50,22 @@ def test_agreement_with_several_is_averaged_and_with_none_unknown() -> None:
 )
 def test_a_stated_confidence_is_read(text: str, expected: float | None) -> None:
     assert read_verbalised(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("kept", "other", "expected"),
+    [
+        (Said("Paris."), Said(" paris"), 0.0),
+        (Said("it is 7"), Said("it is 8"), 1.0),
+        (Said("yes"), Said("no"), 1.0),
+        (call("on", room="hall"), call("on", room="den"), 1.0),
+        (call("on"), Said("done"), 1.0),
+        (Said("a red house"), Said("a blue house"), None),
+        (Said("Good night."), Said("Sleep well!"), None),
+        (Said("there are 7"), Said("several of them"), None),
+    ],
+)
+def test_only_a_difference_that_is_certain_is_a_loss(
+    kept: Said, other: Said, expected: float | None
+) -> None:
+    assert loss(kept, other) == expected

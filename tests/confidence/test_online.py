@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from edge_llm.confidence.online import OnlineThreshold, share_at
+from edge_llm.confidence.online import OnlineThreshold, share_at, step_for
 from edge_llm.errors import CalibrationDataError
 
 QUANTILES = np.linspace(0.0, 1.0, 101)
@@ -51,3 +51,10 @@ def test_what_is_lost_stays_within_epsilon_while_the_world_changes() -> None:
 def test_a_loss_that_is_none_is_refused(loss: float, propensity: float) -> None:
     with pytest.raises(CalibrationDataError, match="seen with"):
         OnlineThreshold(QUANTILES, 0.02, share=0.5).update(loss, propensity)
+
+
+@pytest.mark.parametrize("rho", [0.001, 0.01, 0.1, 1.0])
+def test_one_loss_among_few_checks_does_not_give_up_all_that_is_kept(rho: float) -> None:
+    online = OnlineThreshold(QUANTILES, 0.02, share=0.3, step=step_for(rho))
+
+    assert 0.3 < online.update(1.0, rho) <= 0.351

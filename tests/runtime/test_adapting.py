@@ -1,5 +1,6 @@
 """Calibrations in use: drift is noticed, losses raise the threshold, a restart forgets neither."""
 
+import json
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from edge_llm.confidence.guarantees.goals import AccuracyLoss, SelectiveError
 from edge_llm.confidence.outcomes import Outcomes
 from edge_llm.confidence.policy import Policy, Thresholds
 from edge_llm.runtime.adapting import DRIFT_PART, SAVE_EVERY, Adapting
-from edge_llm.runtime.observations import read_states
+from edge_llm.runtime.observations import read_states, write_state
 
 rng = np.random.default_rng(3)
 
@@ -96,9 +97,11 @@ def test_a_damaged_state_is_forgotten_and_said(
     adapting = Adapting(calibration, "k", tmp_path)
     adapting.note(0.05, loss=1.0)
     adapting.save(always=True)
-    other = replace(calibration, parts={DRIFT_PART: {"edges": [0.5], "counts": [1, 1]}})
+    state = json.loads(dict(read_states(tmp_path))["k"])
+    state["monitor"]["counts"] = [1, 1]
+    write_state(tmp_path, "k", json.dumps(state))
 
-    again = Adapting(other, "k", tmp_path)
+    again = Adapting(calibration, "k", tmp_path)
 
     assert again.describe()["drift_e_value"] == 1.0
     assert "is lost" in caplog.text
@@ -112,3 +115,22 @@ def test_a_certificate_of_another_kind_leaves_the_threshold(calibration: Calibra
     adapting.note(0.5, loss=1.0)
 
     assert (adapting.threshold, adapting.has_drifted) == (0.0, False)
+
+
+def test_a_calibration_that_was_made_again_starts_anew(
+    calibration: Calibration, tmp_path: Path
+) -> None:
+    adapting = Adapting(calibration, "k", tmp_path)
+    for _ in range(200):
+        adapting.note(0.05, loss=1.0)
+    adapting.save(always=True)
+    certificate = calibration.certificate
+    assert certificate is not None
+    policy = Policy("gain", {END: Thresholds(-np.inf, 0.9)})
+    other = replace(calibration, certificate=replace(certificate, policy=policy))
+
+    again = Adapting(other, "k", tmp_path)
+
+    assert adapting.has_drifted
+    assert not again.has_drifted
+    assert again.threshold == Adapting(other, "k", None).threshold

@@ -126,3 +126,11 @@ def test_shadows_are_kept_once_each(tmp_path: Path) -> None:
     assert found == [shadow("x", 1.0), shadow("y", 0.0)]
     assert (summary.model, summary.task, summary.count) == ("m", "t", 2)
     assert (summary.agreement, summary.cost_usd) == (0.5, 0.5)
+
+
+def test_an_arm_with_few_answers_keeps_at_most_all_of_them_more() -> None:
+    rows = [row("bold", escalated=False), row("default", escalated=False)]
+
+    (verdict,) = compare_arms(rows)
+
+    assert verdict.kept_more == (-1.0, 1.0)

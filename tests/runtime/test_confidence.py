@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edge_llm.confidence.calibration.calibration import Calibration, Judgement
 from edge_llm.confidence.features import FEATURE_NAMES
 from edge_llm.confidence.guarantees.certificate import Certificate
-from edge_llm.confidence.guarantees.goals import SelectiveError
+from edge_llm.confidence.guarantees.goals import AccuracyLoss, SelectiveError
 from edge_llm.confidence.policy import Policy, Thresholds
 from edge_llm.confidence.prior import fit_prior
 from edge_llm.config import ConfidenceConfig
@@ -33,6 +33,7 @@ from edge_llm.types import Answer, TokenLogprob
 from tests.support.hybrid import LOCAL, DoubtfulBackend, hybrid, hybrid_async
 
 SURE = "Good night."
+SAYS_8 = "say It\nsay \\u0020is\nsay \\u00208\nfinish stop\nusage 9 3\ndone\n"
 LOW = FEATURE_NAMES.index("low_logprob")
 INF = math.inf
 
@@ -361,6 +362,51 @@ def test_a_kept_answer_is_checked_in_the_shadow(tmp_path: Path) -> None:
     assert (answer.route, num_asked, answer.cost_usd) == ("local", 1, 0.0)
     assert (shadow.trace_id, shadow.propensity, shadow.agreement) == (answer.trace_id, 1.0, 0.0)
     assert shadow.features["low_logprob"] == pytest.approx(math.log(0.999), abs=1e-3)
+
+
+def test_losses_found_in_the_shadow_raise_the_threshold_of_later_requests(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = calibrated(at_end=(-INF, 0.6))
+    assert found.calibration is not None
+    assert found.calibration.certificate is not None
+    certificate = replace(found.calibration.certificate, goal=AccuracyLoss(epsilon=0.02))
+    monkeypatch.setattr(ByLowLogprob, "grid", lambda *_: np.linspace(0.0, 1.0, 101), raising=False)
+    judged = replace(found.calibration, certificate=certificate)
+    monkeypatch.setattr(build, "_calibration", lambda *_: FoundCalibration(judged))
+
+    async def ask() -> tuple[list[Answer], list[Answer]]:
+        settings: dict[str, Any] = {
+            "confidence": {"shadow_share": 1.0},
+            "state_dir": str(tmp_path),
+        }
+        answers: list[list[Answer]] = []
+        for _ in range(2):  # the second time after a restart
+            async with hybrid_async(
+                DoubtfulBackend("It is 7", lambda _: 0.8), SAYS_8, **settings
+            ) as (llm, _server):
+                said = []
+                for _ in range(16):
+                    said.append(await llm.chat("how many?"))
+                    assert llm._afterwards is not None
+                    await llm._afterwards.finished()
+                answers.append(said)
+        return answers[0], answers[1]
+
+    first, second = asyncio.run(ask())
+
+    assert (first[0].route, first[0].threshold) == ("local", 0.6)
+    assert [one.route for one in second].count("cloud") >= 14  # quiet requests lower it, slowly
+    assert {one.reason for one in second if one.route == "cloud"} == {"low_confidence"}
+    assert (second[0].threshold or 0.0) > 0.75
+
+
+def test_closing_lets_a_shadow_end(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"confidence": {"shadow_share": 1.0}, "state_dir": str(tmp_path)}
+    with hybrid(DoubtfulBackend(SURE), **settings) as (llm, _):
+        answer = llm.chat("good night")
+
+    assert [shadow.trace_id for shadow in read_shadows(tmp_path)] == [answer.trace_id]
 
 
 def test_what_must_not_leave_has_no_shadow(tmp_path: Path) -> None:

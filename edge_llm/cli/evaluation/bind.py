@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_llm.cli.evaluation.options import DataOptions, RunOptions
+from edge_llm.cli.evaluation.writable import writable
 from edge_llm.confidence.calibration.binding import Binding
 from edge_llm.config import EdgeConfig
 from edge_llm.errors import ConfigError
@@ -14,6 +14,8 @@ from edge_llm.hub.resolve import resolve_model
 from edge_llm.runtime.build import local_config, tier_configs
 from edge_llm.runtime.calibrations import calibration_path, model_binding
 from edge_llm.runtime.local import load_local_model
+
+_HINT = "--output FILE names another"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,9 @@ def bind(data: DataOptions, options: RunOptions, output: str | None) -> Bound:
                 hint="--model REF, and the runtime finds the calibration; or --output FILE",
             )
         note = "bound to no model: no runtime takes it"
-        return Bound(Binding("recorded", "", "", options.task), _writable(path), note)
+        return Bound(Binding("recorded", "", "", options.task), writable(path, _HINT), note)
     binding, name = _model(options.config(), options.task)
-    return Bound(binding, _writable(path or calibration_path(name, binding)))
+    return Bound(binding, writable(path or calibration_path(name, binding), _HINT))
 
 
 def _model(config: EdgeConfig, task: str) -> tuple[Binding, str]:
@@ -57,13 +59,3 @@ def _model(config: EdgeConfig, task: str) -> tuple[Binding, str]:
         return model_binding(location, model.facts.template_sha256, task), location.name
     finally:
         model.close()
-
-
-def _writable(path: Path) -> Path:
-    """Minutes of asking should not end in an error that could be known before."""
-    folder = path.parent
-    while not folder.exists():
-        folder = folder.parent
-    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise ConfigError(f"{str(path)!r} cannot be written", hint="--output FILE names another")
-    return path

@@ -11,13 +11,14 @@ from edge_llm.cli.evaluation.bind import Bound, bind
 from edge_llm.cli.evaluation.obtain import Obtained, obtain
 from edge_llm.cli.evaluation.options import DataOptions, RunOptions
 from edge_llm.cli.evaluation.show import show_fitted
+from edge_llm.cli.evaluation.writable import writable_folder
 from edge_llm.cli.table import print_json
 from edge_llm.confidence.calibration.file import save_calibration
 from edge_llm.confidence.guarantees.certificate import Infeasible
 from edge_llm.confidence.guarantees.goals import Goal
 from edge_llm.errors import CalibrationInfeasibleError
 from edge_llm.evaluate.curves import diagrams
-from edge_llm.evaluate.fitting import Fitted, fit_and_certify
+from edge_llm.evaluate.fitting import Fitted, fit_and_certify, require_questions
 from edge_llm.evaluate.plots import HINT, can_plot, write_plots
 
 
@@ -38,11 +39,12 @@ def run(
         EdgeLLMError: a tier cannot go on, or a file cannot be written.
     """
     bound = bind(data, options, output)  # before anything is spent on what cannot be written
-    obtained = obtain(data, options)
+    folder = None if plots is None else writable_folder(plots, "--plots DIR names another")
+    obtained = obtain(data, options, check=require_questions)
     found = fit_and_certify(
         obtained.recordings, bound.binding, goal, seed=options.seed, max_lost=options.early
     )
-    drawn = _write_plots(found, plots)
+    drawn = _write_plots(found, folder)
     if found.certificate is not None:
         save_calibration(found.calibration, bound.path)
     if as_json or not sys.stdout.isatty():
@@ -57,14 +59,14 @@ def run(
             print(bound.note)
 
 
-def _write_plots(found: Fitted, folder: str | None) -> list[Path]:
+def _write_plots(found: Fitted, folder: Path | None) -> list[Path]:
     if folder is None:
         return []
     if not can_plot():
         print(f"no plots: matplotlib is not installed; {HINT}", file=sys.stderr)
         return []
     drawn = diagrams(found.scores, found.confidence, found.held_out)
-    return write_plots(drawn, Path(folder).expanduser())
+    return write_plots(drawn, folder)
 
 
 def _infeasible(found: Infeasible) -> CalibrationInfeasibleError:

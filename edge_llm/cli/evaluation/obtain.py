@@ -11,6 +11,7 @@ from pathlib import Path
 from edge_llm.cli.evaluation.allow import allow
 from edge_llm.cli.evaluation.options import DataOptions, RunOptions
 from edge_llm.cli.evaluation.progress import open_progress
+from edge_llm.cli.evaluation.writable import writable
 from edge_llm.config import state_folder
 from edge_llm.evaluate.data.columns import parse_mapping
 from edge_llm.evaluate.data.example import Example
@@ -19,7 +20,7 @@ from edge_llm.evaluate.recorded import read_recorded, write_recorded
 from edge_llm.evaluate.recording import Recording
 from edge_llm.evaluate.replay.journal import JOURNAL_FILE, Journal, open_journal
 from edge_llm.evaluate.replay.judges import Judge
-from edge_llm.evaluate.replay.run import Purse, Run, grade_all, record
+from edge_llm.evaluate.replay.run import Purse, Run, grade_all, record, require_grades
 from edge_llm.evaluate.replay.session import Session, open_session
 
 
@@ -52,15 +53,23 @@ async def _as_they_are(asked: Asked, recordings: list[Recording]) -> list[Record
 
 
 def obtain(
-    data: DataOptions, options: RunOptions, after: After = _as_they_are, *, refines: bool = False
+    data: DataOptions,
+    options: RunOptions,
+    after: After = _as_they_are,
+    *,
+    refines: bool = False,
+    check: Callable[[Sequence[Example]], object] = list,
 ) -> Obtained:
     """The recordings of a data set; `after` may ask more while the tiers are open.
+
+    `check` refuses questions before anybody is asked.
 
     Raises:
         DataSetError: the file cannot be read.
         EdgeLLMError: a tier cannot go on; what was answered is kept.
     """
     mapping = parse_mapping(data.columns)
+    save = None if options.save is None else writable(options.save, "--save FILE names another")
     if data.recorded:
         found = read_recorded(data.file, mapping, limit=data.limit)
         _tell_ignored(found.ignored)
@@ -68,9 +77,10 @@ def obtain(
     else:
         read = read_data(data.file, mapping, limit=data.limit)
         _tell_ignored(read.ignored)
+        check(read.examples)
         obtained = _ask(read, options, after, refines)
-    if options.save is not None:
-        write_recorded(Path(options.save).expanduser(), obtained.recordings)
+    if save is not None:
+        write_recorded(save, obtained.recordings)
     return obtained
 
 
@@ -106,6 +116,7 @@ async def _asked(
     with open_journal(path) as journal:
         async with loaded as session:
             judge = session.judge(options.judge, options.rubric)
+            require_grades(examples, judge)
             if not options.resume:
                 session.forget(journal, examples)
             is_model = options.judge == "cloud"

@@ -35,6 +35,8 @@ def save_calibration(calibration: Calibration, path: Path) -> None:
         text = _NUMBERS.sub(lambda found: " ".join(found[0].split()), text)
     except (TypeError, ValueError, RecursionError) as exc:
         raise CalibrationError(f"a part of the calibration is no JSON: {exc}") from exc
+    if path.exists() and not path.is_file():  # a device would be replaced by a file
+        raise CalibrationError(f"{str(path)!r} is no ordinary file", hint="choose another file")
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -33,6 +33,10 @@ class Judge(Protocol):
     name: str
     """Equal exactly when the judge is the same."""
 
+    def worst_usd(self, example: Example, said: Said) -> float:
+        """The most that one judgement can cost; 0 where nobody knows a price."""
+        ...
+
     async def judge(self, example: Example, said: Said) -> Verdict:
         """How right an answer is.
 
@@ -66,6 +70,10 @@ class PythonJudge:
         if not callable(self._function):
             raise ConfigError(f"the judge {reference!r} is no function")
 
+    def worst_usd(self, example: Example, said: Said) -> float:
+        """See `Judge.worst_usd`."""
+        return 0.0
+
     async def judge(self, example: Example, said: Said) -> Verdict:
         """See `Judge.judge`."""
         try:
@@ -93,28 +101,53 @@ _SCORE = re.compile(r'"score"\s*:\s*(0(?:\.\d+)?|1(?:\.0+)?|true|false)(?![\d.])
 class ModelJudge:
     """The cloud model with each question's rubric; the answer goes out as data, in JSON."""
 
-    def __init__(self, asked: str, ask: Ask, rubric: str | None = None) -> None:
-        """`asked` tells models apart; `rubric` holds where a question brings none."""
+    def __init__(
+        self,
+        asked: str,
+        ask: Ask,
+        rubric: str | None = None,
+        worst_usd: Callable[[Example], float] = lambda asked: 0.0,
+    ) -> None:
+        """`asked` tells models apart; `rubric` holds where a question brings none.
+
+        `worst_usd` is the most that asking costs.
+        """
         self.name = f"model {hashlib.sha256((asked + (rubric or '')).encode()).hexdigest()[:16]}"
         self._ask = ask
         self._rubric = rubric
+        self._worst_usd = worst_usd
 
-    async def judge(self, example: Example, said: Said) -> Verdict:
-        """See `Judge.judge`."""
+    def require_rubric(self, example: Example) -> str:
+        """What to look at in an answer.
+
+        Raises:
+            ConfigError: nobody says.
+        """
         rubric = example.rubric or self._rubric
         if rubric is None:
             raise ConfigError(
                 f"question {example.id!r} has no rubric",
                 hint="a column 'rubric', or --rubric for all of them",
             )
-        reply = await self._ask(replace(example, messages=_judging(example, said, rubric),
-                                        options=_OPTIONS))  # fmt: skip
+        return rubric
+
+    def worst_usd(self, example: Example, said: Said) -> float:
+        """See `Judge.worst_usd`."""
+        return self._worst_usd(self._asked(example, said))
+
+    async def judge(self, example: Example, said: Said) -> Verdict:
+        """See `Judge.judge`."""
+        reply = await self._ask(self._asked(example, said))
         found = _SCORE.search(reply.text)
         if found is None:
             raise AnswerRejectedError(f"the judge gave no score for question {example.id!r}")
         words = {"true": 1.0, "false": 0.0}
         text = found.group(1)
         return Verdict(words[text] if text in words else float(text), reply.cost_usd)
+
+    def _asked(self, example: Example, said: Said) -> Example:
+        messages = _judging(example, said, self.require_rubric(example))
+        return replace(example, messages=messages, options=_OPTIONS)
 
 
 _OPTIONS = MappingProxyType({"max_tokens": JUDGE_TOKENS, "temperature": 0.0})

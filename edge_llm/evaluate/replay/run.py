@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -12,7 +12,7 @@ from edge_llm.evaluate.data.example import Example
 from edge_llm.evaluate.recording import Recording, Said
 from edge_llm.evaluate.replay.asking import is_lasting
 from edge_llm.evaluate.replay.journal import Journal
-from edge_llm.evaluate.replay.judges import Judge, Verdict, answer_key
+from edge_llm.evaluate.replay.judges import Judge, ModelJudge, Verdict, answer_key
 
 T = TypeVar("T")
 
@@ -142,6 +142,29 @@ class Run:
         return said
 
 
+def require_grades(examples: Iterable[Example], judge: Judge | None) -> None:
+    """Nothing, where every question can be graded.
+
+    Raises:
+        DataSetError: one has no reference, and there is no judge.
+        ConfigError: one has no rubric for the model that judges.
+    """
+    for example in examples:
+        if example.grader is not None and example.rubric is None:
+            continue
+        if judge is None:
+            raise _ungraded(example)
+        if isinstance(judge, ModelJudge):
+            judge.require_rubric(example)
+
+
+def _ungraded(example: Example) -> DataSetError:
+    return DataSetError(
+        f"line {example.line}: nothing tells whether question {example.id!r} is answered",
+        hint="a column such as 'exact', or --judge module:function, or --judge cloud",
+    )
+
+
 async def grade_all(
     journal: Journal,
     examples: Sequence[Example],
@@ -167,10 +190,7 @@ async def grade_all(
         elif example.grader is not None and example.rubric is None:
             grades[example.id] = example.grader.grade(said.reply)
         elif judge is None:
-            raise DataSetError(
-                f"line {example.line}: nothing tells whether question {example.id!r} is answered",
-                hint="a column such as 'exact', or --judge module:function, or --judge cloud",
-            )
+            raise _ungraded(example)
         else:
             async with gate:
                 grades[example.id] = (await _judged(journal, judge, example, said, purse)).grade
@@ -186,10 +206,20 @@ async def _judged(
     known = await asyncio.to_thread(journal.grade, judge.name, key)
     if known is not None:
         return Verdict(*known)
-    verdict = await judge.judge(example, said)
-    if purse is not None:
-        purse.settle(0.0, verdict.cost_usd)
+    verdict = await _paid(judge, example, said, purse or Purse())
     await asyncio.to_thread(journal.put_grade, judge.name, key, *verdict)
+    return verdict
+
+
+async def _paid(judge: Judge, example: Example, said: Said, purse: Purse) -> Verdict:
+    held_usd = judge.worst_usd(example, said)
+    purse.hold(held_usd)
+    spent_usd = held_usd  # of a judgement that is cut off nobody knows what it cost
+    try:
+        verdict = await judge.judge(example, said)
+        spent_usd = verdict.cost_usd
+    finally:
+        purse.settle(held_usd, spent_usd)
     return verdict
 
 

@@ -118,7 +118,12 @@ class Session:
             raise ConfigError("--judge cloud needs a cloud tier")
         manner = replace(self.manner, max_tokens=JUDGE_TOKENS)
         asker = Asker(self.config, self.tiers, manner)
-        return ModelJudge(self.cloud_key("judge"), lambda one: asker.ask(tier, one), rubric)
+        return ModelJudge(
+            self.cloud_key("judge"),
+            lambda one: asker.ask(tier, one),
+            rubric,
+            lambda one: estimate_usd(self._endpoints(), [one], JUDGE_TOKENS)[1] or 0.0,
+        )
 
     def forget(self, journal: Journal, examples: Sequence[Example]) -> None:
         """Remove what the tiers said to these questions in earlier runs."""
