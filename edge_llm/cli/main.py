@@ -29,7 +29,13 @@ from edge_llm.cli.options import (
 )
 from edge_llm.cli.tool_options import Choice, Parallel, ThinkingBudget, ToolsFile, tool_options
 from edge_llm.cli.voice import voice
-from edge_llm.errors import ConfigError, EdgeLLMError, InvalidParameterError, ModelError
+from edge_llm.errors import (
+    ConfigError,
+    EdgeLLMError,
+    GrammarError,
+    InvalidParameterError,
+    ModelError,
+)
 
 EXIT_USAGE = 2
 EXIT_MODEL = 3
@@ -340,7 +346,7 @@ def main() -> None:
 
 def exit_code(error: EdgeLLMError) -> int:
     """The exit code that tells a script what kind of error this was."""
-    if isinstance(error, ConfigError | InvalidParameterError):
+    if isinstance(error, ConfigError | GrammarError | InvalidParameterError):
         return EXIT_USAGE
     if isinstance(error, ModelError):
         return EXIT_MODEL

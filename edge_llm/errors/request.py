@@ -58,12 +58,14 @@ class UnsupportedSchemaError(GrammarError):
 
     code = "unsupported_schema"
 
-    def __init__(self, path: str, keyword: str, why: str | None = None) -> None:
+    def __init__(
+        self, path: str, keyword: str, why: str | None = None, *, hint: str | None = None
+    ) -> None:
         """`path` is the JSON pointer of the keyword, such as `#/properties/a/not`."""
         reason = f": {why}" if why else ""
         super().__init__(
             f"the schema's {keyword!r} at {path} cannot be enforced{reason}",
-            hint="leave it out, or pass strict=False and check the answer afterwards",
+            hint=hint or "leave it out, or pass strict=False and check the answer afterwards",
         )
         self.path = path
         self.keyword = keyword

@@ -70,6 +70,8 @@ class MCPServer:
             raise ToolError("an MCP server has either a command or a url")
         if isinstance(self.command, str) or self.command == []:
             raise ToolError("command must be a list: ['python', 'server.py']")
+        if self.url is not None and not re.match(r"https?://[^/]", self.url):
+            raise ToolError("the url of an MCP server begins with http:// or https://")
         self._background: BackgroundLoop | None = None
         self._client: Client | None = None
         self._closing: asyncio.Event | None = None
@@ -277,7 +279,8 @@ class MCPServer:
     def _shown(self) -> str:
         if self.url is not None:
             parts = urlsplit(self.url)
-            return repr(f"{parts.scheme}://{parts.hostname}{parts.path}")
+            where = parts.netloc.rpartition("@")[2]
+            return repr(f"{parts.scheme}://{where}{parts.path}")
         return repr(" ".join(str(part) for part in self.command or ()))
 
     def _refuse_offline(self) -> None:
@@ -302,6 +305,11 @@ def _require_package() -> None:
         raise ToolError(
             "MCP servers need the package mcp", hint="pip install 'edge-llm[mcp]'"
         ) from exc
+    # A server that prints other things than messages is worth a traceback for each line to the
+    # package. It goes to the log of whoever keeps one, and not to everybody's standard error.
+    log = logging.getLogger("mcp")
+    if not any(isinstance(one, logging.NullHandler) for one in log.handlers):
+        log.addHandler(logging.NullHandler())
 
 
 def _is_loopback(url: str) -> bool:

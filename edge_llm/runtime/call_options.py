@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from edge_llm.constrain.calls.answer import CallRules
-from edge_llm.errors import InvalidParameterError
+from edge_llm.constrain.schema import prepare_schema
+from edge_llm.errors import GrammarError, InvalidParameterError, UnsupportedSchemaError
 from edge_llm.prompt.calls.base import OfferedTool
 from edge_llm.prompt.messages import check_tools
+from edge_llm.runtime.structured.violation import shorten
 from edge_llm.types import ToolChoice
+
+_NAME = re.compile(r"[\w.\-]{1,128}")
+"""Names that every family can write, and endpoints and MCP know."""
 
 _ANY_ARGUMENTS: Mapping[str, Any] = {"type": "object", "properties": {}}
 
@@ -44,6 +50,15 @@ class CallOptions:
             return CallRules((self.by_name[_named(self.choice)],), "required", 1)
         return CallRules(self.tools, self.choice or "auto", most)
 
+    def objection(self) -> GrammarError | None:
+        """Why no grammar can keep a strict tool's calls to its schema; None where one can."""
+        for tool in self.tools:
+            try:
+                prepare_schema(tool.parameters, strict=tool.strict)
+            except UnsupportedSchemaError as error:
+                return error
+        return None
+
 
 NO_CALLS = CallOptions()
 
@@ -68,14 +83,20 @@ def parse_call_options(
 
 
 def _offered(function: Mapping[str, Any]) -> OfferedTool:
+    name = function["name"]
+    if not _NAME.fullmatch(name):
+        raise InvalidParameterError(
+            f"a tool cannot have the name {shorten(repr(name), 60)}",
+            hint="letters, digits, '_', '-' and '.', at most 128 of them",
+        )
     parameters = function.get("parameters")
     if parameters is None:
         parameters = _ANY_ARGUMENTS
     if not isinstance(parameters, Mapping | bool):
         raise InvalidParameterError(
-            f"the parameters of {function['name']!r} must be a JSON schema, not {parameters!r}"
+            f"the parameters of {name!r} must be a JSON schema, not {parameters!r}"
         )
-    return OfferedTool(function["name"], parameters, strict=function.get("strict") is True)
+    return OfferedTool(name, parameters, strict=function.get("strict") is True)
 
 
 def _checked_choice(choice: object, names: Sequence[str]) -> ToolChoice | None:

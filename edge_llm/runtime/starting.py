@@ -233,7 +233,7 @@ class Starter:
         """Look at a whole answer for what is wrong with its form or its calls."""
         expected = self.standards.expected
         said = attempt.transcript
-        if expected.form is not None or said.calls or said.has_cut_call:
+        if expected.judges_words or said.calls or said.has_cut_call:
             await asyncio.to_thread(self.verify_now, attempt)
 
     def verify_now(self, attempt: TierAttempt) -> None:
@@ -274,6 +274,6 @@ def standards(tiers: TierSet, request: ChatRequest) -> Standards:
     return Standards(
         rules=tiers.settings.deferral if tiers.escalates else ("validator",),
         validator=request.validator,
-        expected=expected(request.form, request.tools),
+        expected=expected(request.form, request.calls),
         max_tokens=request.max_tokens,
     )

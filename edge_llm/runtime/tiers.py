@@ -142,15 +142,16 @@ class TierBook:
     @cached_property
     def _lacks(self) -> Mapping[Need, str]:
         """What no local model can do for this request, and why."""
-        form = self._request.form
-        objection = None if form is None or form.need is None else form.objection()
-        if form is None or form.need is None or objection is None:
-            return {}
-        return {form.need: objection.message}
+        form, lacks = self._request.form, dict[Need, str]()
+        if form is not None and form.need is not None and (objection := form.objection()):
+            lacks[form.need] = objection.message
+        if objection := self._request.calls.objection():
+            lacks["tools"] = objection.message
+        return lacks
 
     def _count(self, tier: LocalTier) -> int:
-        if not _can(self._request.needs):
-            return 0  # its template has no place for what is asked; another rule refuses it
+        if self._lacks or not _can(self._request.needs):
+            return 0  # it cannot do what is asked; another rule refuses it
         try:
             return len(self.prepared(tier).request.token_ids)
         except ContextLengthExceededError as error:

@@ -53,6 +53,7 @@ def test_half_an_answer_is_an_error(tmp_path: Path) -> None:
         (["--regex", "("], "regular expression"),
         (["--regex", "a", "--choices", "a,b"], "one form"),
         (["--choices", ","], "choice must be"),
+        (["--grammar", "{path}"], "the grammar cannot be used"),
     ],
 )
 def test_what_is_no_form_is_wrong_usage_at_once(

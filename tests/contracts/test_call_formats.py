@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from edge_llm.constrain.calls.answer import CallRules, answer_grammar
 from edge_llm.constrain.compile import GrammarCompiler
 from edge_llm.constrain.matcher import Matcher
+from edge_llm.errors import UnsupportedSchemaError
 from edge_llm.prompt.byte_tokenizer import ByteTokenizer
 from edge_llm.prompt.calls.base import CallFormat, OfferedTool, ParsedToolCall
 from edge_llm.prompt.calls.clause_layout import ClauseLayout
@@ -97,9 +99,16 @@ def written(format: CallFormat, *calls: ParsedToolCall) -> str:
     return format.layout.write(calls, is_compact=True).removeprefix(format.prompt_ends_with)
 
 
-def read(format: CallFormat, text: str, *, is_live: bool = False, size: int = 9) -> list[Segment]:
+def read(
+    format: CallFormat,
+    text: str,
+    *,
+    is_live: bool = False,
+    size: int = 9,
+    tools: Mapping[str, OfferedTool] = TOOLS,
+) -> list[Segment]:
     reasoning = HARMONY if format.name == "harmony" else THINK
-    parser = OutputParser(format=format, reasoning=reasoning, tools=TOOLS, is_live=is_live)
+    parser = OutputParser(format=format, reasoning=reasoning, tools=tools, is_live=is_live)
     pieces = [text[at : at + size] for at in range(0, len(text), size)]
     return [s for piece in pieces for s in parser.add(piece)] + parser.finish()
 
@@ -215,6 +224,49 @@ def test_the_grammar_lets_through_what_the_family_writes(format: CallFormat, cho
         assert not accepts(
             format, CallRules(tuple(TOOLS.values()), choice, 1), written(format, call, other)
         )
+
+
+ODD_NAMES = ["1st", "file-path", "a.b", "$filter", "@type", "class", "größe", "a/b"]
+
+
+@formats
+@pytest.mark.parametrize("name", [*ODD_NAMES, "a b", "a:b", "x>y", "a=b", 'say "hi"', ""])
+def test_an_argument_with_an_odd_name_is_written_and_read_or_refused(
+    format: CallFormat, name: str
+) -> None:
+    schema = {"type": "object", "properties": {name: {"enum": ["v"]}}, "required": [name]}
+    tool = OfferedTool("1a.b-c", schema)
+    rules = CallRules((tool,), "required")
+    call = ParsedToolCall("1a.b-c", {name: "v"})
+    refused_at: str | None = None
+    try:
+        state = matcher(format, rules)
+    except UnsupportedSchemaError as error:
+        refused_at = error.path
+    if refused_at is not None:
+        assert (name in ODD_NAMES, refused_at) == (False, f"#/properties/{name}")
+        return
+
+    assert all(map(state.accept, token_ids(format, written(format, call))))
+    assert state.fits
+    assert read(format, written(format, call), tools={tool.name: tool}) == [call]
+
+
+@formats
+def test_an_argument_that_cannot_be_spelt_is_left_out_if_it_may(format: CallFormat) -> None:
+    schema = {"type": "object", "properties": {"a b": {"enum": ["v"]}, "c": {"enum": ["w"]}}}
+    rules = CallRules((OfferedTool("set_light", schema),), "required")
+
+    assert accepts(format, rules, written(format, ParsedToolCall("set_light", {"c": "w"})))
+
+
+@formats
+def test_a_strict_tool_that_no_grammar_keeps_to_is_refused(format: CallFormat) -> None:
+    schema = {"type": "object", "properties": {"level": {"not": {"const": 1}}}}
+    rules = CallRules((OfferedTool("set_light", schema, strict=True),), "required")
+
+    with pytest.raises(UnsupportedSchemaError, match="#/properties/level/not"):
+        matcher(format, rules)
 
 
 @formats

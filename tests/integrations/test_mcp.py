@@ -122,6 +122,33 @@ def test_a_command_that_is_none_says_so() -> None:
         MCPServer(["/no/such/program"]).open()
 
 
+def test_a_server_that_prints_among_its_messages_is_no_trouble() -> None:
+    noisy = (
+        "import runpy\nprint('started', flush=True)\n"
+        f"runpy.run_path({str(PROGRAM)!r}, run_name='__main__')"
+    )
+    script = (
+        "import asyncio, sys\n"
+        "from edge_llm import MCPServer\n"
+        f"with MCPServer([sys.executable, '-c', {noisy!r}]) as server:\n"
+        "    print(len(asyncio.run(server.list_tools())))\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
+    )
+
+    assert (done.stdout.strip(), done.returncode) == ("6", 0), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_address_is_one_and_told_with_its_port() -> None:
+    with pytest.raises(ToolError, match="http"):
+        MCPServer(url="house.local")
+    with pytest.raises(ToolServerError, match=r"'http://127\.0\.0\.1:9/mcp'"):
+        MCPServer(url="http://someone:secret@127.0.0.1:9/mcp").open()
+
+
 def test_a_server_that_is_not_open_says_so() -> None:
     with pytest.raises(ToolServerError, match="not open"):
         asyncio.run(MCPServer(COMMAND).list_tools())

@@ -296,3 +296,73 @@ def test_errors_of_answers_say_what_to_do() -> None:
 
     assert caught.value.hint is not None
     assert "max_tokens" in caught.value.hint
+
+
+NAMED = {"type": "function", "function": {"name": "light"}}
+ONE_CALL = 'tool 0 c1 light {"level":40}\n'
+ENDS = "finish tool_calls\ndone"
+
+
+@pytest.mark.parametrize(
+    ("script", "options", "keyword"),
+    [
+        ("say ok\nfinish stop\ndone", {"tool_choice": "required"}, "tool_choice"),
+        ("say ok\nfinish stop\ndone", {"tool_choice": NAMED}, "tool_choice"),
+        (f"tool 0 c1 heat {{}}\n{ENDS}", {"tool_choice": NAMED}, "tool"),
+        (ONE_CALL + ENDS, {"tool_choice": "none"}, "tool_choice"),
+        (
+            f"{ONE_CALL}tool 1 c2 heat {{}}\n{ENDS}",
+            {"parallel_tool_calls": False},
+            "parallel_tool_calls",
+        ),
+    ],
+)
+def test_the_cloud_calls_as_it_was_told_or_its_answer_is_an_error(
+    script: str, options: dict[str, Any], keyword: str
+) -> None:
+    odd = {"type": "object", "properties": {"x": {"not": {}}}}
+    heat = {"name": "heat", "parameters": odd, "strict": True}  # beyond the local tier
+    tools = [TOOL, {"type": "function", "function": heat}]
+    with (
+        hybrid(SpokenBackend("x"), script) as (llm, _),
+        pytest.raises(InvalidAnswerError) as caught,
+    ):
+        llm.chat("x", tools=tools, **options)
+
+    assert caught.value.keyword == keyword
+
+
+ODD_TOOL = {
+    "type": "function",
+    "function": {
+        "name": "light",
+        "strict": True,
+        "parameters": {
+            "type": "object",
+            "properties": {"level": {"not": {"const": 1}}},
+            "required": ["level"],
+        },
+    },
+}
+
+
+def test_a_strict_tool_that_no_grammar_keeps_to_goes_where_it_can_or_is_refused() -> None:
+    with hybrid(TurnsBackend(called("light", level=40)), ONE_CALL + ENDS) as (llm, _):
+        answer = llm.chat("x", tools=[ODD_TOOL])
+    with (
+        fake_runtime(TurnsBackend(called("light", level=40))) as llm,
+        pytest.raises(UnsupportedSchemaError) as caught,
+    ):
+        llm.chat("x", tools=[ODD_TOOL], tool_choice="required")
+
+    assert (answer.route, answer.reason) == ("cloud", "capability")
+    assert (caught.value.keyword, caught.value.path) == ("not", "#/properties/level/not")
+
+
+@pytest.mark.parametrize("name", ["a b", "x)]", "x\n", "<|im_end|>", "n" * 129])
+def test_a_tool_has_a_name_that_can_be_written(name: str) -> None:
+    with (
+        fake_runtime(SpokenBackend("x")) as llm,
+        pytest.raises(InvalidParameterError, match="a tool cannot have the name"),
+    ):
+        llm.chat("x", tools=[{"type": "function", "function": {"name": name}}])

@@ -21,13 +21,15 @@ from edge_llm.constrain.calls.values import (
     tagged_value,
 )
 from edge_llm.constrain.grammar import Either, Part, Regex, Repeat
-from edge_llm.errors import GrammarError
+from edge_llm.constrain.references import escape
+from edge_llm.constrain.schema import prepare_schema
+from edge_llm.errors import GrammarError, UnsupportedSchemaError
 from edge_llm.prompt.calls.base import EitherLayout, Layout, OfferedTool
 from edge_llm.prompt.calls.clause_layout import ClauseLayout
 from edge_llm.prompt.calls.json_layout import JsonLayout
 from edge_llm.prompt.calls.named_layout import NamedLayout
-from edge_llm.prompt.calls.python_layout import PythonLayout
-from edge_llm.prompt.calls.tag_layout import TagLayout
+from edge_llm.prompt.calls.python_layout import PythonLayout, is_key
+from edge_llm.prompt.calls.tag_layout import TagLayout, is_tag_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ def _(
 def _(
     layout: PythonLayout, tools: Sequence[OfferedTool], markers: Sequence[str], most: int | None
 ) -> Section:
+    _refuse_if_strict(tools)
     calls = _either(
         concat(f"{tool.name}{layout.name_suffix}(", _keywords(layout, tool), ")") for tool in tools
     )
@@ -116,9 +119,11 @@ def _keywords(layout: PythonLayout, tool: OfferedTool) -> Part:
     names = sorted(properties) if layout.sorts else list(properties)
     required = required_of(tool.parameters)
     members = [
-        Member(concat(f"{name}=", json_value(properties[name])), name in required)
+        Member(
+            concat(f"{name}=", json_value(properties[name], strict=tool.strict)), name in required
+        )
         for name in names
-        if name.isidentifier()
+        if _can_spell(name, is_key(name), name in required)
     ]
     return selection(members, layout.comma)
 
@@ -127,6 +132,7 @@ def _keywords(layout: PythonLayout, tool: OfferedTool) -> Part:
 def _(
     layout: TagLayout, tools: Sequence[OfferedTool], markers: Sequence[str], most: int | None
 ) -> Section:
+    _refuse_if_strict(tools)
     calls = _either(
         concat(
             f"{tool.name}{layout.name_end}", _tags(layout, tool), spell(layout.call_close, markers)
@@ -145,6 +151,7 @@ def _tags(layout: TagLayout, tool: OfferedTool) -> Part:
         key = concat(layout.key_open, Regex(r"[A-Za-z_]\w*"), layout.key_end)
         return Repeat(concat(key, tagged_value({}, layout.value_end)))
     required = required_of(tool.parameters)
+    end = layout.key_end.strip()
     return selection(
         Member(
             concat(
@@ -154,6 +161,7 @@ def _tags(layout: TagLayout, tool: OfferedTool) -> Part:
             name in required,
         )
         for name, schema in properties.items()
+        if _can_spell(name, is_tag_key(name, end), name in required)
     )
 
 
@@ -161,11 +169,32 @@ def _tags(layout: TagLayout, tool: OfferedTool) -> Part:
 def _(
     layout: ClauseLayout, tools: Sequence[OfferedTool], markers: Sequence[str], most: int | None
 ) -> Section:
+    _refuse_if_strict(tools)
     calls = _either(
         concat(f"call:{tool.name}{{", clause_members(tool.parameters, layout.quote), "}")
         for tool in tools
     )
     return Section(spell(layout.open, markers), concat(calls, spell(layout.shut, markers)))
+
+
+def _can_spell(name: str, is_key: bool, is_required: bool) -> bool:
+    """Whether an argument is offered: one whose name the family cannot write is left out.
+
+    Raises:
+        UnsupportedSchemaError: no call can do without it.
+    """
+    if is_key or not is_required:
+        return is_key
+    why = f"this model's calls cannot spell the name {name!r}"
+    hint = "rename it, or take another model"
+    raise UnsupportedSchemaError(f"#/properties/{escape(name)}", "properties", why, hint=hint)
+
+
+def _refuse_if_strict(tools: Iterable[OfferedTool]) -> None:
+    """Strict tools, where the layout does not write their arguments by one JSON schema."""
+    for tool in tools:
+        if tool.strict:
+            prepare_schema(tool.parameters, strict=True)
 
 
 def _split_opening(text: str, markers: Sequence[str]) -> tuple[tuple[Part, ...], tuple[Part, ...]]:

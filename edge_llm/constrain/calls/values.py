@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from edge_llm.constrain.calls.sequence import Member, properties_of, required_of, selection
-from edge_llm.constrain.calls.spelling import concat
+from edge_llm.constrain.calls.spelling import concat, spell
 from edge_llm.constrain.grammar import (
     Choice,
     Either,
@@ -19,15 +19,16 @@ from edge_llm.constrain.grammar import (
     Repeat,
     Until,
 )
+from edge_llm.prompt.calls.clause_layout import spell_key
 from edge_llm.prompt.calls.tag_layout import json_types
 
 MAX_DEPTH = 8
 """Of objects in objects, where they are not JSON; deeper ones are checked afterwards."""
 
 
-def json_value(schema: Any) -> JsonSchema:
+def json_value(schema: Any, *, strict: bool = False) -> JsonSchema:
     """A value as JSON text."""
-    return JsonSchema(schema if isinstance(schema, Mapping | bool) else True)
+    return JsonSchema(schema if isinstance(schema, Mapping | bool) else True, strict)
 
 
 def json_object(schema: Mapping[str, Any] | bool, *, strict: bool) -> JsonSchema | JsonObject:
@@ -88,8 +89,8 @@ def clause_members(schema: Mapping[str, Any] | bool, quote: str, depth: int = 0)
         return _free_members(quote) if properties is None or depth > MAX_DEPTH else ""
     required = required_of(schema)
     members = [
-        Member(concat(f"{name}:", clause_value(properties[name], quote, depth + 1)),
-               name in required)
+        Member(concat(spell(f"{spell_key(name, quote)}:", (quote,)),
+                      clause_value(properties[name], quote, depth + 1)), name in required)
         for name in sorted(properties)
     ]  # fmt: skip
     return selection(members, ",")

@@ -51,11 +51,19 @@ class ClauseLayout(Layout):
             return f"{self.quote}{value}{self.quote}"
         if isinstance(value, Mapping):
             # The template sorts by key, so that a history reads as the answer did.
-            members = (f"{key}:{self._spell(value[key])}" for key in sorted(value))
+            members = (
+                f"{spell_key(key, self.quote)}:{self._spell(value[key])}" for key in sorted(value)
+            )
             return f"{{{','.join(members)}}}"
         if isinstance(value, list | tuple):
             return f"[{','.join(map(self._spell, value))}]"
         return dump_json(value)
+
+
+def spell_key(name: str, quote: str) -> str:
+    """A key as it is, or between quote marks where it could not be read otherwise."""
+    is_bare = bool(name) and name == name.strip() and _BARE.fullmatch(name) is not None
+    return name if is_bare else f"{quote}{name}{quote}"
 
 
 class _ClauseReader(ScriptReader):

@@ -61,10 +61,16 @@ class PythonLayout(Layout):
         return f"{call.name}{self.name_suffix}({self.comma.join(arguments)})"
 
 
+_KEY = re.compile(r"""[^\s=,()\[\]{}"']*""")
 _STOP = re.compile(r"""["'()\[\]{},]""")
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 _LITERALS = {"true": True, "false": False, "null": None}
 """JSON's spelling, which models mix with Python's."""
+
+
+def is_key(name: str) -> bool:
+    """Whether an argument of this name can be written and read; Python's own rule is narrower."""
+    return bool(name) and _KEY.fullmatch(name) is not None
 
 
 class _PythonReader(ScriptReader):
@@ -87,8 +93,6 @@ class _PythonReader(ScriptReader):
 
     def _call(self) -> Steps:
         name = (yield from self._word()).removesuffix(self._layout.name_suffix)
-        if not all(part.isidentifier() for part in re.split(r"[.\-]", name)):
-            self._fail("the name of a function")
         yield from self._space()
         yield from self._expect("(")
         self._emit_start(name)
@@ -110,8 +114,8 @@ class _PythonReader(ScriptReader):
         self._emit_call(name, arguments)
 
     def _argument(self) -> Generator[None, None, tuple[str, Any]]:
-        key = yield from self._word()
-        if not key.isidentifier():
+        key = yield from self._run(_KEY)
+        if not key:
             self._fail("the name of an argument")
         yield from self._space()
         yield from self._expect("=")

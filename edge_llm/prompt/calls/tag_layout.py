@@ -66,6 +66,11 @@ def _spell_value(value: Any, is_compact: bool) -> str:
     return value if isinstance(value, str) else dump_json(value, is_compact=is_compact)
 
 
+def is_tag_key(name: str, end: str) -> bool:
+    """Whether an argument of this name can be written before `end`, and read."""
+    return bool(name) and name == name.strip() and end not in name
+
+
 class _TagReader(ScriptReader):
     def __init__(
         self, layout: TagLayout, has_section: bool, tools: Mapping[str, OfferedTool]

@@ -137,7 +137,12 @@ def _refuse_what_cannot_be_checked(validator: Any, schema: Any) -> None:
     names = {node["$id"] for _, node in nodes if isinstance(node.get("$id"), str)}
     for path, node in nodes:
         if "unevaluatedProperties" in node and "patternProperties" in node:
-            raise UnsupportedSchemaError(f"{path}/unevaluatedProperties", "unevaluatedProperties")
+            raise UnsupportedSchemaError(
+                f"{path}/unevaluatedProperties",
+                "unevaluatedProperties",
+                "it stands beside patternProperties",
+                hint="leave one of them out",
+            )
         _check_patterns(path, node)
         ref = node.get("$ref")
         if not isinstance(ref, str) or names:  # a schema of several documents finds its own way
@@ -146,7 +151,8 @@ def _refuse_what_cannot_be_checked(validator: Any, schema: Any) -> None:
             validator._resolver.lookup(ref)
         except Unresolvable:
             why = "nothing is fetched, and the schema has no such part"
-            raise UnsupportedSchemaError(f"{path}/$ref", "$ref", why) from None
+            hint = "put what it refers to into the schema's $defs"
+            raise UnsupportedSchemaError(f"{path}/$ref", "$ref", why, hint=hint) from None
 
 
 def _check_patterns(path: str, node: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from edge_llm.errors import (
     AnswerRejectedError,
@@ -12,6 +12,7 @@ from edge_llm.errors import (
     RequestError,
     TruncatedAnswerError,
 )
+from edge_llm.runtime.call_options import CallOptions
 from edge_llm.runtime.structured.form import Form
 from edge_llm.runtime.structured.schema_check import SchemaCheck, warm
 from edge_llm.runtime.structured.violation import Violation, path_of
@@ -25,7 +26,17 @@ class Expected:
     form: Form | None = None
     """Of an answer without calls."""
     tools: Mapping[str, Mapping[str, Any] | bool] | None = field(default=None, repr=False)
-    """Schemas of the arguments by name; None: nobody said which tools there are."""
+    """Schemas of the arguments by name, of the tools that may be called; None: nobody said which
+    there are."""
+    choice: Literal["auto", "none", "required"] = "auto"
+    """Whether it may call, must not, or must."""
+    most: int | None = None
+    """At most so many calls; None: any number."""
+
+    @property
+    def judges_words(self) -> bool:
+        """Whether an answer without calls can be wrong."""
+        return self.form is not None or self.choice == "required"
 
     def prepare(self) -> None:
         """Do ahead what takes time; blocks.
@@ -53,14 +64,27 @@ class Expected:
         if has_cut_call and self.tools is not None:
             return Violation("$", "length", "the answer was cut off in the middle of a call")
         if not calls:
-            return None if self.form is None else self.form.violation(text, finish_reason)
+            return self._words_violation(text, finish_reason)
+        if self.choice == "none":
+            return Violation(calls[0].name, "tool_choice", "nothing was to be called")
+        if self.most is not None and len(calls) > self.most:
+            return Violation(
+                calls[self.most].name, "parallel_tool_calls", "it is one call too many"
+            )
         return next(filter(None, map(self._call_violation, calls)), None)
+
+    def _words_violation(self, text: str, finish_reason: FinishReason | None) -> Violation | None:
+        if self.choice != "required":
+            return None if self.form is None else self.form.violation(text, finish_reason)
+        if finish_reason == "length":
+            return Violation("$", "length", "the answer was cut off before it called a tool")
+        return Violation("$", "tool_choice", "it calls no tool, and had to call one")
 
     def _call_violation(self, call: ToolCall) -> Violation | None:
         if self.tools is None:
             return None
         if call.name not in self.tools:
-            return Violation(call.name, "tool", "there is no such tool")
+            return Violation(call.name, "tool", "no such tool may be called")
         return arguments_violation(call, self.tools[call.name])
 
 
@@ -78,11 +102,13 @@ def arguments_violation(call: ToolCall, schema: Mapping[str, Any] | bool) -> Vio
     return Violation(path_of((), call.name) + found.path[1:], found.keyword, found.message)
 
 
-def expected(form: Form | None, tools: Sequence[Mapping[str, Any]] | None) -> Expected:
-    """What answers to a request with these tools have to keep to."""
-    functions = [tool["function"] for tool in tools or () if "function" in tool]
-    schemas = {one["name"]: one.get("parameters") or {} for one in functions}
-    return Expected(form, schemas or None)
+def expected(form: Form | None, calls: CallOptions) -> Expected:
+    """What answers to a request have to keep to, whoever writes them."""
+    rules = calls.rules
+    if rules is None:
+        return Expected(form)
+    schemas = {tool.name: tool.parameters for tool in rules.tools}
+    return Expected(form, schemas, rules.choice, 1 if calls.parallel is False else None)
 
 
 def rejected(violation: Violation) -> AnswerRejectedError:
