@@ -137,3 +137,18 @@ def test_the_guide_names_every_signal() -> None:
     table = tomllib.loads(guide.split("```toml")[1].split("```")[0])
     assert ConfidenceConfig(**{**table["confidence"], "arms": ()}) == ConfidenceConfig()
     assert table["confidence"].keys() <= {field.name for field in fields(ConfidenceConfig)}
+
+
+FILES = [
+    path
+    for path in sorted((Path(edge_llm.__file__).parent / "confidence" / "signals").glob("*.py"))
+    if "ConfidenceSignal(" in path.read_text("utf-8")
+]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_it_says_where_it_comes_from_and_what_it_costs(path: Path) -> None:
+    told = path.read_text("utf-8")
+
+    assert "Source:" in told
+    assert "Cost:" in told

@@ -18,7 +18,11 @@ def _same(value: float) -> float:
 PROMPT_TOKENS = ConfidenceSignal(
     "prompt_tokens", lambda: DraftSignal(_log_prompt), lambda value: math.exp(-max(0.0, value) / 8)
 )
-"""log(1 + tokens of the prompt), template included. Long questions are hard more often."""
+"""log(1 + n), n tokens of the prompt with its template. Long questions are hard more often.
+
+Cost: one log for a request. Source: Ong et al., "RouteLLM", arXiv:2406.18665, for what the query
+alone tells.
+"""
 
 QUERY_PRIOR = ConfidenceSignal(
     "query_prior", lambda: DraftSignal(lambda draft: draft.query_prior), _same, 0.5
@@ -26,8 +30,10 @@ QUERY_PRIOR = ConfidenceSignal(
 ANSWER_PRIOR = ConfidenceSignal(
     "answer_prior", lambda: DraftSignal(lambda draft: draft.answer_prior), _same, 0.5
 )
-"""What `confidence.prior` learned from the texts of earlier requests, and of answers to them.
+"""1 - sigmoid(u shapes + v n-grams + b): what `confidence.prior` learned of texts, requests or answers.
 
 In [0, 1]: how little asking the cloud would help, 0.5 as much lost by it as won. Unknown until a
-calibration brings one.
+calibration brings one. Cost: hashing the text once and one sparse product with what was learned.
+Source: Weinberger et al., "Feature Hashing for Large Scale Multitask Learning", ICML 2009; Ong et
+al., "RouteLLM", arXiv:2406.18665, for learning the gain from the query.
 """

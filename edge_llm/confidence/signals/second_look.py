@@ -27,12 +27,17 @@ Source: Wang et al., "Self-Consistency", arXiv:2203.11171.
 MODEL_AGREEMENT = ConfidenceSignal(
     "model_agreement", lambda: DraftSignal(lambda draft: draft.model_agreement), _same, 0.5
 )
-"""Whether another local model says what the answer says. Cost: its whole answer."""
+"""Whether another local model says what the answer says. Cost: its whole answer.
+
+Source: Yue et al., "Large Language Model Cascades with Mixture of Thoughts Representations",
+arXiv:2310.03094, for agreement of different writers.
+"""
 
 VERBALISED = ConfidenceSignal(
     "verbalised", lambda: DraftSignal(lambda draft: draft.verbalised), _same
 )
 """How sure the model says it is, in [0, 1]. Never alone a gate: small models say 80 to 100 %.
 
+Cost: one search in the end of the answer, and the tokens that the model spends on saying it.
 Source: Xiong et al., "Can LLMs Express Their Uncertainty?", ICLR 2024.
 """

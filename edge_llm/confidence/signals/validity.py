@@ -31,4 +31,6 @@ HAS_CALLS = ConfidenceSignal("has_calls", lambda: DraftSignal(_calls), _yes_is_g
 
 Known at its end, but for circles. Cost: the check's own. Whether a call speaks for an answer
 depends on the task: only a calibration can tell, and its score is but the flag.
+Source: Holtzman et al., "The Curious Case of Neural Text Degeneration", arXiv:1904.09751, for
+circles; the others are the checks themselves.
 """
