@@ -117,6 +117,8 @@ def rejected(violation: Violation) -> AnswerRejectedError:
         return TruncatedAnswerError(violation.message, hint="raise max_tokens, or ask for less")
     is_call = not violation.path.startswith("$")
     wanted = "a call that its tool takes" if is_call else "an answer of the form that was asked for"
+    if violation.keyword in ("tool_choice", "parallel_tool_calls"):
+        wanted = "an answer that calls as it was told"
     return InvalidAnswerError(
         f"no tier gave {wanted}: {violation.shown}",
         hint="ask again, or allow a tier with a larger model",
