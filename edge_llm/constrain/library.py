@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -135,19 +135,14 @@ def translated() -> Iterator[None]:
         raise grammar_error(str(exc) or type(exc).__name__) from exc
 
 
-def accept_tokens(matcher: Any, token_ids: Sequence[int]) -> int:
-    """Tell the matcher tokens in turn; how many of them it took.
-
-    Raises:
-        GrammarError: the library failed.
-    """
-    # Asked for every token: entering a context manager would take longer than the question.
+def ask(method: Callable[..., Any], *arguments: Any) -> Any:
+    """What a method of the library returns; its errors are `translated`."""
+    # Asked for every token: entering a context manager would take longer than many questions.
     try:
-        taken: int = matcher.try_consume_tokens(list(token_ids))
+        return method(*arguments)
     except BaseException:
         with translated():
             raise
-    return taken
 
 
 @cache

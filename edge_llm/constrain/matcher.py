@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_llm.constrain.library import accept_tokens, check, grammar_error, translated
+from edge_llm.constrain.library import ask, check, grammar_error, translated
 from edge_llm.constrain.mask import TokenMask
 
 
@@ -19,6 +19,7 @@ class Matcher:
         self._matcher = matcher
         self._vocab_size = vocab_size
         self._words = np.zeros(-(-vocab_size // 32), np.uint32)
+        self._address: int = self._words.ctypes.data
 
     def copy(self) -> Matcher:
         """Another answer at the same place in the same grammar."""
@@ -34,29 +35,27 @@ class Matcher:
         """
         self.allowed()
         forced = self.forced()
-        for token_id in forced:
-            self.accept(token_id)
+        self.accept(*forced)
         if not self.is_complete:
             self.allowed()
         with translated():
             self._matcher.rollback(len(forced))
         check(self._matcher)
 
-    def accept(self, token_id: int) -> bool:
-        """Go on by one token; False, with nothing changed, where the grammar forbids it.
+    def accept(self, *token_ids: int) -> bool:
+        """Go on by these tokens; False, before the first that the grammar forbids.
 
         Raises:
             GrammarError: the grammar cannot be followed any further.
         """
-        if accept_tokens(self._matcher, (token_id,)):
+        if ask(self._matcher.try_consume_tokens, list(token_ids)) == len(token_ids):
             return True
         check(self._matcher)
         return False
 
     def would_accept(self, token_ids: Sequence[int]) -> bool:
         """Whether all these tokens may come next, one after the other."""
-        with translated():
-            num_valid: int = self._matcher.validate_tokens(list(token_ids))
+        num_valid: int = ask(self._matcher.validate_tokens, list(token_ids))
         return num_valid == len(token_ids)
 
     def forced(self) -> Sequence[int]:
@@ -67,8 +66,7 @@ class Matcher:
         Raises:
             GrammarError: the grammar cannot be followed any further.
         """
-        with translated():
-            token_ids: list[int] = self._matcher.compute_ff_tokens()
+        token_ids: list[int] = ask(self._matcher.compute_ff_tokens)
         check(self._matcher)
         return token_ids
 
@@ -78,8 +76,7 @@ class Matcher:
         Raises:
             GrammarError: the grammar cannot be followed any further.
         """
-        with translated():
-            self._matcher.unsafe_compute_mask_ptr(self._words.ctypes.data, self._words.nbytes)
+        ask(self._matcher.unsafe_compute_mask_ptr, self._address, self._words.nbytes)
         if self._matcher.is_error():
             raise grammar_error(self._matcher.get_error())
         return TokenMask(self._words, self._vocab_size)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Set
 from collections.abc import Sequence as Items
 from dataclasses import replace
@@ -290,17 +289,17 @@ class Engine:
         self, sequence: Sequence, token_ids: Items[int], chosen: TokenStatistics | None
     ) -> SequenceEvent:
         """Append tokens and what they make necessary; `chosen` is about the first of them."""
-        waiting = deque(token_ids)
+        waiting = list(token_ids)
         added: list[int] = []
         text = ""
         finish: FinishReason | None = "stop" if sequence.guide.is_complete else None
         while waiting and finish is None:
-            token_id = waiting.popleft()
-            piece, finish = self._append(sequence, token_id)
-            added.append(token_id)
+            run = self._next_run(sequence, waiting)
+            del waiting[: len(run)]
+            piece, finish = self._append(sequence, run, waiting)
+            added += run
             text += piece
             if finish != "stop":
-                waiting.extend(sequence.guide.follow(token_id, piece))
                 if not waiting and sequence.guide.is_complete:
                     finish = "stop"
                 if not waiting and finish is None:
@@ -328,13 +327,29 @@ class Engine:
         ids = {*added, *(() if chosen is None else chosen.top_ids)}
         return {token_id: self.backend.tokenizer.token_bytes(token_id) for token_id in ids}
 
-    def _append(self, sequence: Sequence, token_id: int) -> tuple[str, FinishReason | None]:
-        sequence.token_ids.append(token_id)
-        sequence.sampler.accept(token_id)
-        if token_id in self.backend.tokenizer.eog_ids:
-            return "", "stop"
-        text = sequence.stop.add(sequence.detokenizer.add(token_id))
+    def _next_run(self, sequence: Sequence, waiting: list[int]) -> list[int]:
+        """The first of the waiting tokens: as many as can be taken together."""
+        if not (sequence.guide.takes_runs and sequence.stop.is_empty):
+            return waiting[:1]  # what each completes decides how it goes on
+        run = waiting[: max(1, sequence.max_len - len(sequence.token_ids))]
+        eog_ids = self.backend.tokenizer.eog_ids
+        ends = (number for number, token_id in enumerate(run, 1) if token_id in eog_ids)
+        return run[: next(ends, len(run))]
+
+    def _append(
+        self, sequence: Sequence, run: list[int], waiting: list[int]
+    ) -> tuple[str, FinishReason | None]:
+        """Add a run; its text, and why it ends the answer. What follows of it is to wait."""
+        sequence.token_ids += run
+        sequence.sampler.accept(*run)
+        is_end = run[-1] in self.backend.tokenizer.eog_ids
+        spoken = run[:-1] if is_end else run
+        text = sequence.stop.add(sequence.detokenizer.add(*spoken))
         if sequence.stop.found is not None:
+            return text, "stop"
+        if spoken:
+            waiting += sequence.guide.follow(spoken, text)
+        if is_end:
             return text, "stop"
         return text, "length" if len(sequence.token_ids) >= sequence.max_len else None
 

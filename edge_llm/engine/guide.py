@@ -26,16 +26,24 @@ class Guide:
         """
         return None if self._matcher is None else self._matcher.allowed()
 
-    def follow(self, token_id: int, text: str) -> Sequence[int]:
-        """Told each token in turn with the text it completed; returns what it made necessary.
+    @property
+    def takes_runs(self) -> bool:
+        """Whether `follow` may be told of several tokens at once."""
+        return self._constraint is None
+
+    def follow(self, token_ids: Sequence[int], text: str) -> Sequence[int]:
+        """Told the next tokens with the text they completed; returns what they made necessary.
+
+        One at a time, unless `takes_runs`.
 
         Raises:
-            GrammarError: the grammar forbids the token, or cannot be followed any further.
+            GrammarError: the grammar forbids a token, or cannot be followed any further.
         """
-        if self._matcher is not None and not self._matcher.accept(token_id):
-            raise GrammarError(f"the grammar forbids token {token_id}, which was chosen under it")
+        if self._matcher is not None and not self._matcher.accept(*token_ids):
+            raise GrammarError(f"the grammar forbids one of {token_ids}, chosen under it")
         if self._constraint is None:
             return ()
+        (token_id,) = token_ids
         wanted = self._constraint.advance(token_id, text)
         if wanted and self._matcher is not None and not self._matcher.would_accept(wanted):
             return ()

@@ -62,17 +62,34 @@ class Sampler:
             token_id = self._sample_leader(row, mask)
             if token_id is not None:
                 return token_id
+        if mask.num_allowed <= FEW_ALLOWED:
+            return self._sample_few(row, mask.ids)
         edited = self._edit(row) if self._edits else row.logits
-        if mask.num_allowed > FEW_ALLOWED:
-            logits = row.workspace.edited
-            mask.add_to(edited, row.workspace.mask, out=logits)
-        else:
-            logits = edited[mask.ids]
+        logits = row.workspace.edited
+        mask.add_to(edited, row.workspace.mask, out=logits)
         if logits.max() == -np.inf:
             return int(mask.ids[0])
-        if mask.num_allowed > FEW_ALLOWED:
-            return self._choose(LogitRow(logits, row.workspace))
-        return int(mask.ids[self._choose(LogitRow(logits))])
+        return self._choose(LogitRow(logits, row.workspace))
+
+    def _sample_few(self, row: LogitRow, allowed: NDArray[np.int64]) -> int:
+        """One of a few tokens, in time that does not depend on the vocabulary without penalties."""
+        if self.params.penalises:
+            logits = self._edit(row)[allowed]
+        else:
+            logits = row.logits[allowed]
+            self._bias_few(logits, allowed)
+        best = int(logits.argmax())
+        if logits[best] == -np.inf or (self.params.greedy and math.isfinite(logits[best])):
+            return int(allowed[best])
+        return int(allowed[self._choose(LogitRow(logits))])
+
+    def _bias_few(self, logits: NDArray[np.float32], ids: NDArray[np.int64]) -> None:
+        """Add the bias to the logits of some tokens; `ids` are in rising order."""
+        if len(self._bias_ids) == 0:
+            return
+        places = np.minimum(np.searchsorted(ids, self._bias_ids), len(ids) - 1)
+        named = ids[places] == self._bias_ids
+        logits[places[named]] += self._bias[named]
 
     def _sample_leader(self, row: LogitRow, mask: TokenMask) -> int | None:
         """The next token, where the most likely ones tell it: mostly the model wants what it may.
@@ -93,10 +110,10 @@ class Sampler:
     def _choose(self, row: LogitRow) -> int:
         return row.best_id if self.params.greedy else self._draw(row)
 
-    def accept(self, token_id: int) -> None:
-        """Remember a token that joined the sequence, sampled or forced."""
-        self._generated[token_id] += 1
-        self._window.append(token_id)
+    def accept(self, *token_ids: int) -> None:
+        """Remember tokens that joined the sequence, sampled or forced."""
+        self._generated.update(token_ids)
+        self._window.extend(token_ids)
 
     @property
     def _edits(self) -> bool:

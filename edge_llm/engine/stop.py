@@ -14,6 +14,11 @@ class StopStrings:
         self.found: str | None = None
         """The stop string that ended the answer."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no text can end the answer."""
+        return not self._stop
+
     def add(self, text: str) -> str:
         """The text that may be shown now; nothing more once `found` is set."""
         if self.found is not None:

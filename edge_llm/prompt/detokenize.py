@@ -35,11 +35,10 @@ class Detokenizer:
         # SentencePiece writes the first word of an answer with a space that nobody asked for.
         self._drops_space = drops_space and tokenizer.adds_space_prefix
 
-    def add(self, token_id: int) -> str:
-        """The text that `token_id` completes; often empty."""
-        if token_id in self._silent:
-            return ""
-        return self._finish(self._decoder.decode(self._tokenizer.token_bytes(token_id)))
+    def add(self, *token_ids: int) -> str:
+        """The text that these tokens complete; often empty."""
+        pieces = [self._tokenizer.token_bytes(one) for one in token_ids if one not in self._silent]
+        return self._finish(self._decoder.decode(b"".join(pieces))) if pieces else ""
 
     def flush(self) -> str:
         """The text of what is still held back: bytes of a character that was never completed."""

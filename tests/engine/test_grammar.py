@@ -467,3 +467,27 @@ def test_a_space_that_the_tokenizer_adds_is_no_part_of_an_answer_unless_its_gram
     (outcome,) = run(engine, replace(request(JsonObject(), stop=("o",)), grammar=grammar))
 
     assert outcome.text == text.removesuffix("o")
+
+
+@settings(max_examples=60)
+@given(
+    name=st.sampled_from(sorted(CASES)),
+    script=st.sampled_from(sorted(SCRIPTS)),
+    max_tokens=st.integers(1, 60),
+)
+def test_a_forced_run_taken_at_once_is_what_its_tokens_are_one_by_one(
+    name: str, script: str, max_tokens: int
+) -> None:
+    engine = Engine(FakeBackend(SCRIPTS[script]))
+    at_once = request(CASES[name][0])
+    at_once = replace(at_once, params=replace(at_once.params, max_tokens=max_tokens))
+    # What could end the answer in the middle of a run has every token looked at.
+    one_by_one = replace(at_once, params=replace(at_once.params, stop=("\0 never \0",)))
+
+    left, right = (run(engine, one)[0] for one in (at_once, one_by_one))
+
+    assert (left.token_ids, left.text) == (right.token_ids, right.text)
+    assert left.last is not None
+    assert right.last is not None
+    assert left.last.finish_reason == right.last.finish_reason
+    assert left.last.fits_grammar == right.last.fits_grammar

@@ -346,6 +346,15 @@ def test_where_all_allowed_tokens_are_impossible_the_first_of_them_is_taken(
     assert Sampler(replace(PLAIN, temperature=temperature), []).sample(LogitRow(logits), mask) == 7
 
 
+def test_a_bias_reaches_the_few_allowed_tokens_that_it_names_and_no_other() -> None:
+    logits = np.zeros(LARGE, np.float32)
+    mask = mask_of([3, 40, 500], LARGE)
+    for biased, expected in (({40: 1.0, 41: 9.0, LARGE - 1: 9.0, 0: 9.0}, 40), ({499: 9.0}, 3)):
+        params = replace(PLAIN, temperature=0.0, logit_bias=biased)
+        assert Sampler(params, []).sample(LogitRow(logits), mask) == expected
+    assert not logits.any()
+
+
 @pytest.mark.parametrize("num_allowed", [3, 5000])
 def test_penalties_and_bias_work_under_a_mask(num_allowed: int) -> None:
     logits = np.zeros(LARGE, np.float32)
