@@ -22,7 +22,8 @@ _REASONS = {
     "empty": "the local draft was empty",
     "truncated": "the local draft did not come to its end",
     "loop": "the local draft went round in circles",
-    "validator": "the draft was not what was asked for",
+    "validator": "the draft was refused by the check of whoever asked",
+    "invalid": "the draft was not of the form that was asked for",
     "verifier": "the cloud model, asked to judge the draft, refused it",
     "tier_error": "{first} failed",
 }
