@@ -66,8 +66,8 @@ class OnlineThreshold:
 
 
 def share_at(threshold: float, quantiles: Floats) -> float:
-    """The share of past requests below a threshold: where an `OnlineThreshold` starts."""
-    return float(np.mean(quantiles < threshold))
+    """The share of past requests below a threshold: where `OnlineThreshold` starts."""
+    return float(np.interp(threshold, quantiles, np.linspace(0.0, 1.0, len(quantiles))))
 
 
 def step_for(rho: float) -> float:

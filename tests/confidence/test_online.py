@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from edge_llm.confidence.arrays import Floats
 from edge_llm.confidence.online import OnlineThreshold, share_at, step_for
 from edge_llm.errors import CalibrationDataError
 
@@ -15,7 +16,14 @@ def test_a_loss_lifts_the_threshold_and_quiet_lowers_it() -> None:
     assert online.threshold == pytest.approx(0.5)
     assert online.update() == pytest.approx(0.498)
     assert online.update(1.0, 0.5) == pytest.approx(0.498 + 0.1 * (2 - 0.02))
-    assert share_at(0.3, QUANTILES) == pytest.approx(30 / 101)
+
+
+@pytest.mark.parametrize("quantiles", [QUANTILES, QUANTILES**2, np.array([0.1, 0.5, 0.5, 0.9])])
+def test_it_starts_at_the_certified_threshold(quantiles: Floats) -> None:
+    for threshold in (0.3, 0.5, 0.7917):
+        online = OnlineThreshold(quantiles, 0.02, share_at(threshold, quantiles))
+
+        assert online.threshold == pytest.approx(threshold, abs=1e-12)
 
 
 def test_at_the_ends_all_or_none_are_kept() -> None:

@@ -30,7 +30,7 @@ QUERY_PRIOR = ConfidenceSignal(
 ANSWER_PRIOR = ConfidenceSignal(
     "answer_prior", lambda: DraftSignal(lambda draft: draft.answer_prior), _same, 0.5
 )
-"""1 - sigmoid(u shapes + v n-grams + b): what `confidence.prior` learned of texts, requests or answers.
+"""1 - sigmoid(u shapes + v n-grams + b): what `confidence.prior` learned of requests, or answers.
 
 In [0, 1]: how little asking the cloud would help, 0.5 as much lost by it as won. Unknown until a
 calibration brings one. Cost: hashing the text once and one sparse product with what was learned.
