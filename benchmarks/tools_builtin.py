@@ -1,8 +1,8 @@
 """The built-in model with its calls under a grammar against without: exact commands, forced tokens.
 
-The same sentences, greedy, one at a time: in a batch, the order of it alone changes an answer or two in a
-hundred, with a grammar or without, because sums depend on who else is computed. The grammar allows text, and calls of the 41 intents with slots of the
-right types; what a slot that is copied may hold is free.
+The same sentences, greedy, one at a time: sums depend on who else is computed, so that the order of
+a batch alone changes an answer or two in a hundred, with a grammar or without. The grammar allows
+text, and calls of the 41 intents with slots of the right types; what a copied one may hold is free.
 """
 
 from __future__ import annotations

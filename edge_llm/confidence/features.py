@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edge_llm.confidence.answer_start import AnswerStart
 from edge_llm.confidence.base import DraftSignal, DraftState
 from edge_llm.confidence.signals.registry import SIGNALS
+from edge_llm.confidence.signals.unsure_token import UNSURE_TOKEN
 from edge_llm.types import TokenStatistics
 
 if TYPE_CHECKING:  # numpy is for calibrations; who has none does not wait for it
@@ -27,6 +28,7 @@ class FeatureTracker:
 
     def __init__(self) -> None:
         self._start = AnswerStart()
+        self._has_begun = False
         self._states = {name: signal.start() for name, signal in SIGNALS.items()}
         self._listeners = [
             state.add for state in self._states.values() if not isinstance(state, DraftSignal)
@@ -35,6 +37,11 @@ class FeatureTracker:
     def add(self, statistics: Sequence[TokenStatistics | None], text: str = "") -> None:
         """The answer's next tokens and the text that came with them; forced tokens are None."""
         starts = self._start.add(text)
+        if statistics and not self._has_begun:
+            self._has_begun = True
+            if statistics[0] is None:
+                # Doubt is told by the first token, and the model was not asked for that one.
+                self._listeners.remove(self._states[UNSURE_TOKEN.name].add)
         for token in statistics:
             if token is None:
                 continue

@@ -139,6 +139,15 @@ def test_the_unsure_token_counts_at_the_first_token_alone() -> None:
     assert measure("unsure_token", token(), *sure_later) is None
 
 
+def test_a_forced_first_token_tells_nothing_of_doubt() -> None:
+    tracker = FeatureTracker()
+    tracker.add([None, token(watched=(math.log(0.001),))])
+    tracker.add([token(watched=(math.log(0.001),))])
+
+    assert tracker.score("unsure_token") is None
+    assert tracker.score("low_logprob") is not None
+
+
 @pytest.mark.parametrize(
     ("name", "draft", "expected"),
     [
