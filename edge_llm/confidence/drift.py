@@ -1,8 +1,7 @@
 """Whether requests are still like those that a calibration was fitted and certified on.
 
-Two alarms, both of which may be looked at after every request for as long as one likes: that the
-scores are distributed otherwise, and that what is kept loses more than was promised. Neither knows
-why. Not thread-safe.
+An alarm that may be looked at after every request for as long as one likes: that the scores are
+distributed otherwise. It does not know why. Not thread-safe.
 """
 
 from __future__ import annotations
@@ -147,47 +146,6 @@ class DriftMonitor:
         rank = below[place] + self._random.random() * (self._counts[place] + 1)
         self._counts[place] += 1
         return rank / (below[-1] + 1)
-
-
-@dataclass(slots=True)
-class RiskMonitor:
-    """Whether a mean has passed its level: the loss of kept requests that were checked.
-
-    Bets at several stakes on every value being above the level; while their mean is at most the
-    level, capital reaches 1 / `false_alarm` with that probability at most, ever. Values that were
-    drawn with a propensity are divided by it and by the largest possible one before, and the level
-    by the latter.
-    Source: Waudby-Smith and Ramdas, "Estimating Means of Bounded Random Variables by Betting",
-    JRSS B 2024.
-    """
-
-    level: float
-    """In (0, 1), as the goal's epsilon over the share that is kept."""
-    false_alarm: float = FALSE_ALARM
-    capital: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
-    peak: float = 1.0
-
-    @property
-    def is_alarm(self) -> bool:
-        """Whether the capital has reached 1 / `false_alarm` at any time."""
-        return self.peak >= 1.0 / self.false_alarm
-
-    def update(self, value: float) -> bool:
-        """Take one more value in [0, 1], and say whether there is an alarm.
-
-        Raises:
-            CalibrationDataError: it is outside.
-        """
-        if not 0.0 <= value <= 1.0:
-            raise CalibrationDataError(f"{value!r} is outside [0, 1]")
-        # At stake 1 everything would be lost with one value of 0.
-        stakes = (share / self.level for share in (0.05, 0.15, 0.4, 0.8))
-        self.capital = tuple(
-            min(_MOST, one * (1.0 + stake * (value - self.level)))
-            for one, stake in zip(self.capital, stakes, strict=True)
-        )
-        self.peak = max(self.peak, sum(self.capital) / len(self.capital))
-        return self.is_alarm
 
 
 def reference_record(reference: DriftReference) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from edge_llm.confidence.arrays import Floats
 from edge_llm.confidence.drift import (
     DriftMonitor,
     DriftReference,
-    RiskMonitor,
     drift_reference,
     read_reference,
     reference_record,
@@ -125,23 +124,3 @@ def test_bins_that_do_not_fit_are_refused() -> None:
             DriftReference(edges, counts)
     with pytest.raises(CalibrationDataError, match="no scores"):
         drift_reference([], [0.5])
-
-
-def test_a_loss_within_its_level_alarms_rarely_and_one_above_soon() -> None:
-    rng = np.random.default_rng(3)
-
-    false = 0
-    for _ in range(100):
-        monitor = RiskMonitor(0.05, false_alarm=0.1)
-        false += any(monitor.update(float(x)) for x in rng.random(1000) < 0.05)
-    assert false < 19
-
-    monitor = RiskMonitor(0.05)
-    noticed = [monitor.update(float(x)) for x in rng.random(400) < 0.15]
-    assert noticed[-1]
-    assert monitor.is_alarm
-
-
-def test_a_value_outside_the_range_is_refused() -> None:
-    with pytest.raises(CalibrationDataError, match="outside"):
-        RiskMonitor(0.05).update(1.5)
